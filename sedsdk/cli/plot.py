@@ -1,0 +1,220 @@
+"""`sedsdk plot`: pictures of detections, attention, learning curves and threshold fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sedsdk.errors import DataError
+
+if TYPE_CHECKING:
+    from sedsdk.types import Event
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Draw detections, attention maps, learning curves and threshold fits.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CURVES_FILE = "curves.csv"
+THRESHOLDS_FILE = "thresholds.json"
+
+BundlePath = Annotated[Path, typer.Argument(help="Folder of a saved detector.")]
+AudioPath = Annotated[Path, typer.Argument(help="Audio file.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+OutPath = Annotated[Path | None, typer.Option("--out", help="File to draw to: .png, .svg or .pdf.")]
+
+
+@app.command("detection")
+def draw_detection(
+    bundle: BundlePath,
+    audio: AudioPath,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Manifest or event list that holds the true events of the recording."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[LABEL=]VALUE", help="Another threshold, for a class or for all."),
+    ] = None,
+    out: OutPath = None,
+) -> None:
+    """Draw spectrogram, probabilities, thresholds, reference and found events of a recording."""
+    from sedsdk.audio import read_audio
+    from sedsdk.cli.thresholds import set_thresholds
+    from sedsdk.plots import plot_detection
+    from sedsdk.plots.detection import decision_thresholds
+    from sedsdk.runtime.detector import load
+
+    true_events = None if reference is None else reference_events(reference, audio)
+    detector = load(bundle)
+    set_thresholds(detector.pipeline, threshold or ())
+    samples, sample_rate = read_audio(audio)
+    prediction = detector.predict(audio)
+    thresholds = decision_thresholds(detector.pipeline.postprocessors, prediction)
+    path = out or Path(f"{audio.stem}.detection.png")
+    plot_detection(
+        samples, sample_rate, prediction, true_events, audio.name, path, thresholds=thresholds
+    )
+    print(path)
+
+
+@app.command("attention")
+def draw_attention(bundle: BundlePath, audio: AudioPath, out: OutPath = None) -> None:
+    """Draw the attention maps of a detector's encoder and head, for one recording."""
+    from sedsdk.audio import read_audio
+    from sedsdk.plots import plot_attention
+    from sedsdk.runtime.detector import load
+
+    detector = load(bundle)
+    samples, sample_rate = read_audio(audio)
+    maps, grids = attention_maps(detector.pipeline, samples, sample_rate)
+    if not maps:
+        raise DataError(
+            f"{bundle}: neither encoder nor head of this detector gives attention maps."
+        )
+    path = out or Path(f"{audio.stem}.attention.png")
+    plot_attention(samples, sample_rate, maps, grids, audio.name, path)
+    print(path)
+
+
+@app.command("curves")
+def draw_curves(folder: RunFolder, out: OutPath = None) -> None:
+    """Draw losses and validation scores of a training run over its epochs."""
+    from sedsdk.plots import plot_curves
+
+    table = folder / CURVES_FILE if folder.is_dir() else folder
+    path = out or table.with_suffix(".png")
+    plot_curves(table, path, table.resolve().parent.name)
+    print(path)
+
+
+@app.command("thresholds")
+def draw_thresholds(
+    folder: RunFolder,
+    field: Annotated[
+        str | None,
+        typer.Option(help='Field to draw, as in "hysteresis.high"; the first if not given.'),
+    ] = None,
+    out: OutPath = None,
+) -> None:
+    """Draw how the validation score of each class depended on its threshold."""
+    from sedsdk.plots import plot_thresholds
+
+    file = folder / THRESHOLDS_FILE if folder.is_dir() else folder
+    name, table, chosen = read_threshold_fit(file, field)
+    path = out or file.with_suffix(".png")
+    plot_thresholds(table, path, chosen, field_name=name, title=file.resolve().parent.name)
+    print(path)
+
+
+def reference_events(manifest: Path, audio: Path) -> list[Event]:
+    """Returns the true events of one recording out of a manifest.
+
+    Args:
+        manifest: any format of `Manifest.read`.
+        audio: the recording; found by its path, else by its file name.
+
+    Raises:
+        DataError: the manifest does not hold the recording, or holds no times for it.
+    """
+    from sedsdk.data.manifest import Manifest
+
+    clips = Manifest.read(manifest).clips
+    wanted = audio.resolve()
+    own = [clip for clip in clips if clip.path.resolve() == wanted]
+    own = own or [clip for clip in clips if clip.path.name == audio.name]
+    if not own:
+        raise DataError(f'{manifest} does not list "{audio.name}"; it lists {len(clips)} clips.')
+    if any(clip.events is None for clip in own):
+        raise DataError(
+            f'{manifest} tags "{audio.name}" but gives no times; leave --reference out.'
+        )
+    return [
+        type(event)(clip.start + event.onset, clip.start + event.offset, event.label, event.score)
+        for clip in own
+        for event in clip.events or ()
+    ]
+
+
+def attention_maps(
+    pipeline: Any, samples: Any, sample_rate: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Runs a pipeline on one recording and keeps the attention maps of its encoder and head.
+
+    Args:
+        pipeline: a `sedsdk.Pipeline`.
+        samples: [N] in [-1, 1].
+        sample_rate: hertz.
+
+    Returns:
+        Name → weights, float [T] or [T, F], and name → their frame grid.
+    """
+    found: list[tuple[str, Any, Any, int]] = []
+
+    def keep_encoded(module: Any, inputs: Any, encoded: Any) -> None:
+        length = int(encoded.frames.lengths[0])
+        found.extend(
+            (name, weights, encoded.frames.grid, length)
+            for name, weights in encoded.attention.items()
+        )
+
+    def keep_prediction(module: Any, inputs: Any, prediction: Any) -> None:
+        found.extend(
+            (f"head {name}", weights, prediction.grid, int(prediction.lengths[0]))
+            for name, weights in prediction.extras.items()
+            if "attention" in name and weights.ndim in (2, 3)
+        )
+
+    hooks = [
+        pipeline.encoder.register_forward_hook(keep_encoded),
+        pipeline.head.register_forward_hook(keep_prediction),
+    ]
+    try:
+        pipeline.predict([samples], sample_rate)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    maps = {name: weights[0, :length].float().cpu().numpy() for name, weights, _, length in found}
+    return maps, {name: grid for name, _, grid, _ in found}
+
+
+def read_threshold_fit(
+    file: Path, field: str | None
+) -> tuple[str, dict[str, list[tuple[float, float]]], dict[str, float]]:
+    """Reads what a training run wrote of its threshold fit.
+
+    Args:
+        file: JSON of `FittedPostProcessors.as_dict`.
+        field: a searched field; None for the first.
+
+    Returns:
+        The field's name; label → pairs of its value and the F1 there; label → the chosen value.
+
+    Raises:
+        DataError: the file is missing or of another kind, or the field was not searched.
+    """
+    import json
+
+    try:
+        fit = json.loads(file.read_text(encoding="utf-8"))
+        trials, chosen = fit["trials"], fit["chosen"]
+        searched = list(trials[0]["setting"])
+    except OSError as error:
+        raise DataError(
+            f"{file}: {error.strerror}; a run that fits thresholds writes it."
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise DataError(f"{file}: holds no threshold fit.") from None
+    name = field or searched[0]
+    if name not in searched:
+        raise DataError(f'"{name}" was not searched. Searched: {", ".join(searched)}.')
+    table: dict[str, list[tuple[float, float]]] = {}
+    for trial in trials:
+        table.setdefault(trial["label"], []).append((trial["setting"][name], trial["f1"]))
+    best: Mapping[str, Any] = chosen
+    return name, table, {label: trial["setting"][name] for label, trial in best.items()}

@@ -1,0 +1,325 @@
+"""Recordings that mixtures are made from: isolated events, backgrounds, and distractors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sedsdk.audio import audio_info
+from sedsdk.data.tables import Row, read_table
+from sedsdk.errors import AudioError, DataError, did_you_mean
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+)
+ORIGIN_FILE = "origin.csv"
+SPEECH_LABEL = "speech"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording, or a span of one.
+
+    Attributes:
+        path: audio file.
+        label: class of the event or distractor; scene of a background.
+        start: begin of the span, in seconds from the start of the file.
+        end: end of the span, in seconds; None for the end of the file.
+        group: what it shares with others that must stay in one split (uploader, place, original
+            recording); "" if nothing is known.
+        split: "train", "dev", ...; "" if it belongs to none.
+    """
+
+    path: Path
+    label: str
+    start: float = 0.0
+    end: float | None = None
+    group: str = ""
+    split: str = ""
+
+    @property
+    def group_name(self) -> str:
+        """The group, or the file's path where none is known: a file is a group of its own."""
+        return self.group or self.path.as_posix()
+
+
+@dataclass(frozen=True)
+class SourceSet:
+    """What a mixture synthesiser draws from.
+
+    Attributes:
+        events: isolated target events.
+        backgrounds: recordings without target events.
+        distractors: isolated sounds that are no target, mixed in without a label.
+        problems: one line per recording that was listed or found and is not (fully) used, with
+            the reason.
+    """
+
+    events: tuple[Source, ...] = ()
+    backgrounds: tuple[Source, ...] = ()
+    distractors: tuple[Source, ...] = ()
+    problems: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Events, backgrounds and distractors, in this order."""
+        return self.events + self.backgrounds + self.distractors
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the events, sorted."""
+        return tuple(sorted({event.label for event in self.events}))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that occur, sorted."""
+        return tuple(sorted({source.split for source in self.sources if source.split}))
+
+    def groups(self) -> tuple[str, ...]:
+        """Returns the names of all groups (`Source.group_name`), sorted."""
+        return tuple(sorted({source.group_name for source in self.sources}))
+
+    def keep(self, wanted: Callable[[Source], bool]) -> SourceSet:
+        """Returns the sources for which `wanted` is true."""
+        return replace(
+            self,
+            events=tuple(filter(wanted, self.events)),
+            backgrounds=tuple(filter(wanted, self.backgrounds)),
+            distractors=tuple(filter(wanted, self.distractors)),
+        )
+
+    def split(self, name: str) -> SourceSet:
+        """Returns the sources of one split.
+
+        Raises:
+            DataError: no source belongs to it.
+        """
+        if name not in self.splits:
+            have = (
+                f"There are: {', '.join(self.splits)}."
+                if self.splits
+                else (f"No source has a split: list them in {ORIGIN_FILE}, or split by groups.")
+            )
+            raise DataError(
+                f'no source is in split "{name}".{did_you_mean(name, self.splits)} {have}'
+            )
+        return self.keep(lambda source: source.split == name)
+
+    def partition(self, groups: Collection[str]) -> tuple[SourceSet, SourceSet]:
+        """Returns (the sources of these groups, all others).
+
+        Args:
+            groups: names as `groups()` gives them.
+
+        Raises:
+            DataError: a group is not in the set.
+        """
+        chosen = set(groups)
+        known = self.groups()
+        unknown = sorted(chosen.difference(known))
+        if unknown:
+            raise DataError(
+                f'no source is in group "{unknown[0]}".{did_you_mean(unknown[0], known)}'
+            )
+        inside = self.keep(lambda source: source.group_name in chosen)
+        return inside, self.keep(lambda source: source.group_name not in chosen)
+
+    def without_groups(self, groups: Collection[str]) -> SourceSet:
+        """Returns the sources outside these groups; raises as `partition`."""
+        return self.partition(groups)[1]
+
+    def folds(self, n_folds: int, seed: int = 0) -> tuple[tuple[SourceSet, SourceSet], ...]:
+        """Splits into (training, held out) pairs such that no group is in both.
+
+        Every group is held out once. Groups are dealt out kind by kind (each event label, then
+        distractors, then backgrounds), the fold with the fewest sources of that kind first, so
+        each fold holds a share of every label as far as its groups allow.
+
+        Args:
+            n_folds: at least 2.
+            seed: the order in which groups of equal size are dealt.
+
+        Raises:
+            DataError: fewer than 2 folds, or an event label has fewer groups than there are folds.
+        """
+        if n_folds < 2:
+            raise DataError(f"folds need n_folds of at least 2, got {n_folds}.")
+        for label in self.labels:
+            found = len({event.group_name for event in self.events if event.label == label})
+            if found < n_folds:
+                raise DataError(
+                    f"{n_folds} folds need {n_folds} groups of every event label; "
+                    f'"{label}" has {found}. Use at most {found} folds, or add recordings.'
+                )
+        held_out = self._deal(n_folds, random.Random(seed))
+        pairs = (self.partition(groups) for groups in held_out)
+        return tuple((rest, held) for held, rest in pairs)
+
+    def _deal(self, n_folds: int, generator: random.Random) -> list[set[str]]:
+        kinds = [[e for e in self.events if e.label == label] for label in self.labels]
+        kinds += [list(self.distractors), list(self.backgrounds)]
+        fold_of: dict[str, int] = {}
+        for sources in kinds:
+            sizes: dict[str, int] = {}
+            for source in sources:
+                sizes[source.group_name] = sizes.get(source.group_name, 0) + 1
+            loads = [0] * n_folds
+            for group, size in sizes.items():
+                if group in fold_of:
+                    loads[fold_of[group]] += size
+            fresh = [group for group in sorted(sizes) if group not in fold_of]
+            generator.shuffle(fresh)
+            for group in sorted(fresh, key=lambda name: -sizes[name]):
+                fold = loads.index(min(loads))
+                fold_of[group] = fold
+                loads[fold] += sizes[group]
+        return [{group for group, fold in fold_of.items() if fold == i} for i in range(n_folds)]
+
+
+def read_sources(
+    folder: str | Path, labels: Sequence[str] | None = None, with_speech: bool = False
+) -> SourceSet:
+    """Reads a folder of recordings laid out for mixing.
+
+    Layout: `events/<label>/*`, `backgrounds/*`, optionally `events_other/<class>/*` (distractors)
+    and `speech/**`. An optional `origin.csv` in the folder has a column `file` (path from the
+    folder) and any of `split`, `label`, `group`. A target's label is its folder's name; the column
+    `label` names the scene of a background. Every header is opened: a file that cannot be read is
+    left out and listed in `SourceSet.problems`, as is a listed file that does not exist. A file
+    that `origin.csv` lacks is used, in no split and as a group of its own, and listed too.
+
+    Args:
+        folder: the recordings.
+        labels: the target classes; other folders of `events/` become distractors. None: all.
+        with_speech: the recordings of `speech/` become distractors with the label "speech".
+
+    Raises:
+        DataError: the folder or its `events` is missing, a label has no folder, no event or no
+            background can be read, or `origin.csv` is malformed.
+    """
+    root = Path(folder)
+    targets = _target_labels(root, labels)
+    origin, problems = _read_origin(root)
+    reader = _FolderReader(root, origin, problems)
+
+    events: list[Source] = []
+    distractors: list[Source] = []
+    for path in _audio_files(root / "events", depth=1):
+        label = path.parent.name
+        kind = events if label in targets else distractors
+        kind.extend(reader.read(path, label, fixed_label=True))
+    for path in _audio_files(root / "events_other", depth=1):
+        distractors.extend(reader.read(path, path.parent.name, fixed_label=True))
+    if with_speech:
+        for path in _audio_files(root / "speech", depth=None):
+            distractors.extend(reader.read(path, SPEECH_LABEL, fixed_label=True))
+    backgrounds = [
+        source
+        for path in _audio_files(root / "backgrounds", depth=0)
+        for source in reader.read(path, "", fixed_label=False)
+    ]
+    found = SourceSet(tuple(events), tuple(backgrounds), tuple(distractors), tuple(problems))
+    return _checked(found, root, targets)
+
+
+class _FolderReader:
+    """Turns files into sources, with what `origin.csv` says of them."""
+
+    def __init__(self, root: Path, origin: dict[str, Row], problems: list[str]) -> None:
+        self._root = root
+        self._origin = origin
+        self._problems = problems
+
+    def read(self, path: Path, label: str, fixed_label: bool) -> Iterable[Source]:
+        name = path.relative_to(self._root).as_posix()
+        try:
+            audio_info(path)
+        except AudioError as error:
+            self._problems.append(f"left out: {error}")
+            return
+        row = self._origin.get(name)
+        if row is None:
+            if self._origin:
+                self._problems.append(
+                    f"{name}: used, but in no split: {ORIGIN_FILE} has no row for it"
+                )
+            yield Source(path, label, group=name)
+            return
+        listed = row.cells.get("label", "")
+        if fixed_label and listed and listed != label:
+            self._problems.append(
+                f'{row.place}: label "{listed}" in folder "{label}"; the folder counts'
+            )
+        yield Source(
+            path,
+            label if fixed_label else listed,
+            group=row.cells.get("group", "") or name,
+            split=row.cells.get("split", ""),
+        )
+
+
+def _target_labels(root: Path, labels: Sequence[str] | None) -> frozenset[str]:
+    folder = root / "events"
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder. Lay recordings out as events/<label>/*, backgrounds/* and, "
+            f"if there are any, events_other/<class>/*."
+        )
+    present = sorted(child.name for child in folder.iterdir() if child.is_dir())
+    wanted = present if labels is None else labels
+    for label in wanted:
+        if label not in present:
+            raise DataError(
+                f'no events of "{label}" in {folder}.{did_you_mean(label, present)} '
+                f"There are: {', '.join(present) or 'none'}."
+            )
+    return frozenset(wanted)
+
+
+def _read_origin(root: Path) -> tuple[dict[str, Row], list[str]]:
+    path = root / ORIGIN_FILE
+    if not path.is_file():
+        return {}, []
+    origin: dict[str, Row] = {}
+    problems = []
+    for row in read_table(path, required=("file",)):
+        name = Path(row.cells["file"]).as_posix()
+        if not row.cells["file"]:
+            raise DataError(f"{row.place}: the file name is empty. Name a file, or remove the row.")
+        if name in origin:
+            raise DataError(
+                f"{row.place}: {name} was listed at {origin[name].place}. Remove one row."
+            )
+        origin[name] = row
+        if not (root / name).is_file():
+            problems.append(f"{row.place}: {name} does not exist")
+    return origin, problems
+
+
+def _audio_files(folder: Path, depth: int | None) -> list[Path]:
+    """Returns audio files so many folders below `folder` (None: at any depth), sorted."""
+    pattern = "**/*" if depth is None else "*/" * depth + "*"
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _checked(found: SourceSet, root: Path, targets: frozenset[str]) -> SourceSet:
+    lost = (
+        f" {len(found.problems)} problems; the first: {found.problems[0]}."
+        if found.problems
+        else ""
+    )
+    empty = sorted(targets.difference(found.labels))
+    if empty or not targets:
+        what = f"events/{empty[0]}" if empty else "events"
+        raise DataError(f"{root / what} holds no readable recording.{lost} Add audio files.")
+    if not found.backgrounds:
+        raise DataError(
+            f"{root / 'backgrounds'} holds no readable recording.{lost} Add audio files."
+        )
+    return found

@@ -1,0 +1,22 @@
+"""Pictures: detections, attention maps, learning curves, threshold scans. Needs the extra "plots".
+
+Every function builds a `matplotlib.figure.Figure` without pyplot, so pictures can be drawn in any
+thread and leave no global state; given a path it also writes the file (PNG, SVG or PDF, after the
+file's ending). Colours are Okabe and Ito's, which people with any colour vision can tell apart.
+"""
+
+from sedsdk.plots.attention import plot_attention
+from sedsdk.plots.curves import plot_curves, read_curves
+from sedsdk.plots.detection import plot_detection
+from sedsdk.plots.spectrogram import Spectrogram, log_mel_spectrogram
+from sedsdk.plots.thresholds import plot_thresholds
+
+__all__ = [
+    "Spectrogram",
+    "log_mel_spectrogram",
+    "plot_attention",
+    "plot_curves",
+    "plot_detection",
+    "plot_thresholds",
+    "read_curves",
+]

@@ -1,0 +1,1 @@
+"""What an application embeds: saved detectors, and finding events in recordings of any length."""

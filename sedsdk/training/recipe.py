@@ -1,0 +1,203 @@
+"""A recipe: pipeline, data and training in one file, validated where it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sedsdk.config import PipelineConfig, read_model
+from sedsdk.data.mixture_plans import MixingConfig
+from sedsdk.data.mixtures import MixtureSettings
+from sedsdk.errors import ConfigError, missing_dependency
+from sedsdk.host import Host, default_host
+
+BUILTIN_CORPUS = "builtin"
+RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeldOut(_Section):
+    """Mixtures of recordings that training does not hear: for thresholds, or for a test."""
+
+    mixtures: MixtureSettings = Field(description="how they are synthesised")
+    split: str | None = Field(None, description="the split they are made of; None: held-out groups")
+    folds: int = Field(
+        4, ge=2, description="without a split: one part in so many of the training groups"
+    )
+    fold: int = Field(0, ge=0, description="which of these parts is held out")
+
+
+class RecordingsData(_Section):
+    """Isolated events and backgrounds, mixed on the fly for training."""
+
+    kind: Literal["recordings"]
+    folder: str = Field(
+        description='folder as `sedsdk.data.read_sources` reads it, or "builtin" for the made corpus'
+    )
+    corpus_size: str = Field("demo", description="size of the built-in corpus")
+    split: str = Field("train", description="the split that training hears")
+    mixing: MixingConfig = MixingConfig()
+    validation: HeldOut
+    test: HeldOut | None = None
+
+
+class ManifestData(_Section):
+    """Labelled recordings, listed in manifests."""
+
+    kind: Literal["manifests"]
+    train: str = Field(description="manifest to learn from")
+    validation: str = Field(description="manifest for early stopping and thresholds")
+    test: str | None = Field(None, description="manifest to score on")
+
+
+class DatasetData(_Section):
+    """A published data set, read from its own files."""
+
+    kind: Literal["dataset"]
+    name: str = Field(description="reader, from `sedsdk plugins`")
+    folder: str = Field(description="the data set as downloaded")
+    train: str = Field("train", description="part to learn from")
+    validation: str = Field("validation", description="part for early stopping and thresholds")
+    test: str | None = Field("test", description="part to score on")
+
+
+Data = Annotated[RecordingsData | ManifestData | DatasetData, Field(discriminator="kind")]
+
+
+class TrainingConfig(_Section):
+    """How a pipeline learns."""
+
+    seed: int = Field(0, ge=0, description="of weights, order, mixtures and augmentation")
+    epochs: int = Field(20, ge=1, description="most epochs")
+    steps_per_epoch: int = Field(
+        100, ge=1, description="batches an epoch where mixtures are made on the fly"
+    )
+    batch_size: int = Field(32, ge=1, description="clips a batch, over all processes")
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "cosine", description="of the learning rate: kept, to zero over all epochs, or divided"
+    )
+    warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate rises")
+    step_epochs: int = Field(30, ge=1, description="schedule step: epochs between divisions")
+    step_factor: float = Field(0.1, gt=0, le=1, description="schedule step: factor")
+    max_gradient_norm: float = Field(5.0, gt=0)
+    weight_average: float = Field(
+        0.0, ge=0, lt=1, description="decay per step of averaged weights; 0: not averaged"
+    )
+    score: str = Field(
+        "frame_average_precision",
+        description="validation score that picks the best epoch: valid_loss, "
+        "frame_average_precision, clip_average_precision, event_error_rate or event_f1",
+    )
+    patience: int = Field(10, ge=1, description="stop after so many epochs without a better score")
+    minimum_epochs: int = Field(0, ge=0, description="never stop before")
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="auto: bf16 on a GPU that has it, fp32 elsewhere"
+    )
+    chunk_seconds: float | None = Field(
+        None, gt=0, description="long clips are cut into chunks of this length; None: whole clips"
+    )
+    chunk_overlap_seconds: float = Field(0.0, ge=0, description="of neighbouring chunks")
+    checkpoint_minutes: float = Field(
+        2.0, gt=0, description="longest work that a killed run loses, minutes"
+    )
+    workers: int = Field(0, ge=0, description="processes that read audio beside the training")
+    cache: bool = Field(True, description="keep features of deterministic frontends on disk")
+    fit_thresholds: bool = Field(True, description="fit post-processors on validation data")
+
+    @model_validator(mode="after")
+    def _chunks_move_on(self) -> TrainingConfig:
+        if self.chunk_seconds is not None and self.chunk_overlap_seconds >= self.chunk_seconds:
+            raise ValueError("chunk_overlap_seconds must be below chunk_seconds")
+        if self.score not in SCORES:
+            raise ValueError(f"score must be one of {', '.join(SCORES)}, got {self.score}")
+        return self
+
+
+SCORES: dict[str, Literal["min", "max"]] = {
+    "valid_loss": "min",
+    "frame_average_precision": "max",
+    "clip_average_precision": "max",
+    "event_error_rate": "min",
+    "event_f1": "max",
+}
+"""Validation scores and whether the smallest or the largest is best."""
+
+
+class Recipe(_Section):
+    """A complete experiment."""
+
+    pipeline: PipelineConfig
+    data: Data
+    training: TrainingConfig = TrainingConfig()
+
+
+def load_recipe(
+    name_or_path: str | Path, host: Host | None = None, overrides: Sequence[str] = ()
+) -> Recipe:
+    """Reads a recipe by name, from a plugin, or from a YAML file.
+
+    Args:
+        name_or_path: as in "demo/corpus", or a path that ends in .yaml or .yml.
+        host: plugin host; None for the default one.
+        overrides: changes as in "training.epochs=3" or "pipeline.encoder.rnn_units=32"; values
+            are YAML.
+
+    Raises:
+        UnknownPart: no plugin offers the name.
+        ConfigError: the file is missing or malformed, or a value is not allowed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise missing_dependency("pyyaml", "reading a recipe", "train") from None
+
+    what = f"recipe {name_or_path}"
+    if str(name_or_path).endswith((".yaml", ".yml")):
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{what}: cannot read it ({error.strerror})") from None
+    else:
+        text = (host or default_host()).recipe_text(str(name_or_path))
+    try:
+        values = yaml.safe_load(text)
+        for override in overrides:
+            _override(values, override, yaml.safe_load)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{what}: not valid YAML: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what}: expected a mapping with pipeline, data and training")
+    return read_model(Recipe, values, what)
+
+
+def _override(values: Any, override: str, parse: Any) -> None:
+    path, separator, text = override.partition("=")
+    steps = path.strip().split(".")
+    if not separator or not all(steps):
+        raise ConfigError(f'"{override}" is no override. Write section.field=value.')
+    target = values
+    for step in steps[:-1]:
+        if isinstance(target, list) and step.isdigit() and int(step) < len(target):
+            target = target[int(step)]
+        elif isinstance(target, dict):
+            if isinstance(target.get(step), str):
+                target[step] = {"part": target[step]}
+            target = target.setdefault(step, {})
+        else:
+            raise ConfigError(f'"{override}": the recipe has no {path}')
+    if isinstance(target, list) and steps[-1].isdigit() and int(steps[-1]) < len(target):
+        target[int(steps[-1])] = parse(text)
+    elif isinstance(target, dict):
+        target[steps[-1]] = parse(text)
+    else:
+        raise ConfigError(f'"{override}": the recipe has no {path}')

@@ -1,0 +1,351 @@
+"""Trains a recipe from start to saved detector, and goes on where a killed run stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sedsdk.config import digest
+from sedsdk.errors import TrainingError, missing_dependency
+from sedsdk.files import write_atomically
+from sedsdk.host import Host, default_host
+from sedsdk.pipeline import Pipeline
+from sedsdk.runtime.bundle import ModelCard, load_bundle, save_bundle
+from sedsdk.training.batches import Share
+from sedsdk.training.prepare import Prepared, prepare
+from sedsdk.training.recipe import SCORES, ManifestData, Recipe, RecordingsData
+from sedsdk.training.score import (
+    ScoringClips,
+    fit_to_clips,
+    predict_clips,
+    report_on_clips,
+    validation_scorer,
+)
+
+RECIPE_FILE = "recipe.json"
+BUNDLE_FOLDER = "detector"
+CHECKPOINT_FOLDER = "checkpoints"
+SCORES_FOLDER = "scores"
+RESULT_FILE = "result.json"
+THRESHOLDS_FILE = "thresholds.json"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run left.
+
+    Attributes:
+        folder: of the run: recipe.json, curves.csv, checkpoints/, detector/, scores/.
+        bundle: the saved detector.
+        best: epoch and validation scores of the checkpoint that was saved.
+        report: scores on the test part as `Report.to_dict` gives them; None without a test part.
+        problems: one line per recording that could not be used.
+    """
+
+    folder: Path
+    bundle: Path
+    best: dict[str, float]
+    report: dict[str, Any] | None = None
+    problems: tuple[str, ...] = field(default=())
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    host: Host | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    say: Say | None = None,
+) -> TrainingResult:
+    """Prepares data, trains, fits thresholds, saves the detector and scores it.
+
+    Run it again with the same recipe and folder after a crash or a kill, and it goes on from the
+    last checkpoint; on a finished run it returns the result at once. Under `torchrun` every process
+    calls it with the same arguments and the global batch is shared out among them.
+
+    Args:
+        recipe: what to train on what.
+        folder: of the run.
+        host: plugin host; None for the default one.
+        device: as torch names it; None takes a GPU if there is one.
+        progress: show a progress bar where the output is a terminal.
+        say: takes lines for the reader; None logs them.
+
+    Raises:
+        TrainingError: the folder holds a run of another recipe, the batch size does not divide
+            among the processes, or the loss is not finite.
+        DataError, AudioError, ConfigError, UnknownPart: as the data and the parts raise them.
+    """
+    try:
+        import speechbrain as sb
+    except ImportError:
+        raise missing_dependency("speechbrain", "training", "train") from None
+
+    run = Path(folder)
+    say = say or logging.getLogger("sedsdk.training").info
+    if finished := _finished(run, recipe):
+        say(f"{run} holds a finished run of this recipe")
+        return finished
+    host = host or default_host()
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if rank:
+        say = _silent
+    share = _share(recipe, rank, world)
+    device = device or _best_device()
+    if world > 1:
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        sb.utils.distributed.ddp_init_group({"distributed_backend": backend})
+    if device == "cuda" and world > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+
+    _claim(run, recipe, rank)
+    pipeline = Pipeline(recipe.pipeline, host, seed=recipe.training.seed).to(device)
+    prepared = _in_turn(
+        rank, lambda: prepare(recipe, pipeline, run, share, device, say), world
+    )
+    torch.manual_seed(recipe.training.seed + rank)
+    validation = _in_turn(
+        rank,
+        lambda: ScoringClips(prepared.validation, prepared.reader, pipeline.labels, device),
+        world,
+    )
+    best = _fit(recipe, pipeline, prepared, validation, run, host, device, share, progress)
+
+    bundle = run / BUNDLE_FOLDER
+    result = TrainingResult(run, bundle, best, None, prepared.problems)
+    if rank == 0:
+        result = _finish(recipe, pipeline, prepared, validation, result, say)
+    _barrier(world)
+    return result
+
+
+def _fit(
+    recipe: Recipe,
+    pipeline: Pipeline,
+    prepared: Prepared,
+    validation: ScoringClips,
+    run: Path,
+    host: Host,
+    device: str,
+    share: Share,
+    progress: bool,
+) -> dict[str, float]:
+    """Runs SpeechBrain's loop and leaves the best checkpoint's weights in the pipeline."""
+    import speechbrain as sb
+    from speechbrain.dataio.dataloader import SaveableDataLoader
+
+    from sedsdk.training.brain import DetectorBrain
+
+    config = recipe.training
+    checkpointer = sb.utils.checkpoints.Checkpointer(run / CHECKPOINT_FOLDER)
+    if not checkpointer.list_checkpoints():
+        with torch.no_grad():
+            prepared.batches.fit_frontends()
+    loader = SaveableDataLoader(
+        prepared.batches, batch_size=None, shuffle=False, num_workers=config.workers
+    )
+    checkpointer.add_recoverable("position", loader)
+    direction = SCORES[config.score]
+    counter = sb.utils.epoch_loop.EpochCounterWithStopper(
+        config.epochs, config.patience, config.minimum_epochs, direction
+    )
+
+    def epoch_ended(epoch: int, scores: dict[str, float]) -> None:
+        host.hook.sedsdk_epoch_ended(epoch=epoch, scores=scores, folder=str(run))
+
+    brain = DetectorBrain(
+        pipeline,
+        config,
+        prepared.batches,
+        validation_scorer(pipeline, validation),
+        run,
+        checkpointer,
+        counter,
+        epoch_ended,
+        {
+            "device": device,
+            "precision": _precision(config.precision, device),
+            "max_grad_norm": config.max_gradient_norm,
+            "ckpt_interval_minutes": config.checkpoint_minutes,
+            "noprogressbar": not (progress and sys.stderr.isatty()),
+            "distributed_backend": "nccl" if device.startswith("cuda") else "gloo",
+            "find_unused_parameters": share.world > 1,
+        },
+    )
+    try:
+        brain.fit(counter, loader, validation_loader(validation))
+    except ValueError as error:
+        if "not finite" not in str(error):
+            raise
+        raise TrainingError(
+            f"the loss is not finite. Lower training.learning_rate (now {config.learning_rate:g}); "
+            f"the checkpoints before it are kept in {run / CHECKPOINT_FOLDER}."
+        ) from None
+    key = {"min_key": config.score} if direction == "min" else {"max_key": config.score}
+    chosen = checkpointer.recover_if_possible(**key)
+    if brain.averaged is not None:
+        brain.averaged.apply_for_good()
+    meta = {} if chosen is None else chosen.meta
+    return {name: float(value) for name, value in meta.items() if isinstance(value, int | float)}
+
+
+def validation_loader(clips: ScoringClips) -> Any:
+    """Returns a torch loader over batches of whole clips."""
+    return torch.utils.data.DataLoader(clips, batch_size=None, shuffle=False)  # type: ignore[arg-type, var-annotated]
+
+
+def _finish(
+    recipe: Recipe,
+    pipeline: Pipeline,
+    prepared: Prepared,
+    validation: ScoringClips,
+    result: TrainingResult,
+    say: Say,
+) -> TrainingResult:
+    """Fits thresholds, saves the detector, scores it on the test part, notes that it is done."""
+    run = result.folder
+    fitted = None
+    if recipe.training.fit_thresholds:
+        say("fitting thresholds on validation data")
+        fitted = fit_to_clips(pipeline, predict_clips(pipeline, validation), validation)
+        if fitted is not None:
+            text = json.dumps(fitted.as_dict(), indent=1)
+            write_atomically(run / THRESHOLDS_FILE, text.encode())
+    problems = [*result.problems, *validation.problems]
+    report = None
+    if prepared.test is not None:
+        say(f"scoring {len(prepared.test)} test clips")
+        test = ScoringClips(prepared.test, prepared.reader, pipeline.labels, pipeline.device)
+        problems += test.problems
+        if test.reference:
+            where = "validation data only" if fitted is not None else "nowhere: they are the recipe's"
+            scored = report_on_clips(
+                pipeline,
+                predict_clips(pipeline, test),
+                test,
+                "Test scores",
+                [f"thresholds were fitted on {where}", f"best epoch {result.best.get('epoch', 0):g}"],
+            )
+            scored.write(run / SCORES_FOLDER)
+            report = scored.to_dict()
+    save_bundle(pipeline, result.bundle, _card(recipe, result.best, report))
+    done = {"recipe": _recipe_digest(recipe), "best": result.best, "report": report, "problems": problems}
+    write_atomically(run / RESULT_FILE, json.dumps(done, indent=1).encode())
+    return TrainingResult(run, result.bundle, result.best, report, tuple(problems))
+
+
+def _card(recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None) -> ModelCard:
+    return ModelCard(
+        data=_data_in_words(recipe),
+        limits=_LIMITS,
+        scores={"validation": best, "test": report},
+        training={
+            "data": recipe.data.model_dump(mode="json"),
+            "settings": recipe.training.model_dump(mode="json"),
+        },
+    )
+
+
+_LIMITS = (
+    "Scores hold for sounds and places like those of the training data. On others, fit the "
+    "thresholds on recordings from there before relying on the detector."
+)
+
+
+def _data_in_words(recipe: Recipe) -> str:
+    data = recipe.data
+    if isinstance(data, RecordingsData):
+        return (
+            f'Mixtures of the recordings in "{data.folder}", split "{data.split}"; thresholds '
+            f"fitted on {data.validation.mixtures.mixtures_per_class} mixtures per class of "
+            "recordings that training did not hear."
+        )
+    if isinstance(data, ManifestData):
+        return f"Clips of {data.train}; thresholds fitted on {data.validation}."
+    return f'Data set {data.name}, part "{data.train}"; thresholds fitted on "{data.validation}".'
+
+
+def load_trained(result: TrainingResult, host: Host | None = None) -> Pipeline:
+    """Returns the pipeline of a finished run."""
+    return load_bundle(result.bundle, host)
+
+
+def _finished(run: Path, recipe: Recipe) -> TrainingResult | None:
+    path = run / RESULT_FILE
+    if not path.is_file():
+        return None
+    done = json.loads(path.read_text(encoding="utf-8"))
+    if done["recipe"] != _recipe_digest(recipe):
+        return None
+    return TrainingResult(
+        run, run / BUNDLE_FOLDER, done["best"], done["report"], tuple(done["problems"])
+    )
+
+
+def _claim(run: Path, recipe: Recipe, rank: int) -> None:
+    """Writes the recipe into a new run's folder, or refuses one of another recipe."""
+    path = run / RECIPE_FILE
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if digest(kept) != _recipe_digest(recipe):
+            raise TrainingError(
+                f"{run} holds a run of another recipe. Choose another folder, or delete this one."
+            )
+    elif rank == 0:
+        run.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(recipe.model_dump(mode="json"), indent=1)
+        write_atomically(path, text.encode())
+
+
+def _recipe_digest(recipe: Recipe) -> str:
+    return digest(recipe.model_dump(mode="json"))
+
+
+def _share(recipe: Recipe, rank: int, world: int) -> Share:
+    size = recipe.training.batch_size
+    if size % world:
+        raise TrainingError(
+            f"training.batch_size = {size} does not divide among {world} processes. "
+            f"Use a multiple of {world}."
+        )
+    return Share(size, rank, world)
+
+
+def _precision(asked: str, device: str) -> str:
+    if asked != "auto":
+        return asked
+    return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _in_turn(rank: int, act: Callable[[], Any], world: int) -> Any:
+    """Lets the first process act (and fill caches) before the others do."""
+    if rank:
+        _barrier(world)
+    value = act()
+    if not rank:
+        _barrier(world)
+    return value
+
+
+def _barrier(world: int) -> None:
+    if world > 1:
+        torch.distributed.barrier()
+
+
+def _silent(line: str) -> None:
+    """Takes what the first process says already."""
