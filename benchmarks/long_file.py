@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--bundle", default="", help="a saved detector; none: a random crnn")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the recording")
     parser.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, help="hertz")
-    parser.add_argument("--block-seconds", type=float, default=60.0, help="as of sedsdk.load")
+    parser.add_argument("--block-seconds", type=float, default=20.0, help="as of sedsdk.load")
     parser.add_argument("--limit-megabytes", type=float, default=700.0, help="fails above this")
     options = parser.parse_args()
 

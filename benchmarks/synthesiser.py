@@ -26,7 +26,12 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=40, help="mixtures per class")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="processes, per row")
     parser.add_argument("--distractors", type=int, default=3, help="most distractors per mixture")
-    parser.add_argument("--subtype", default="PCM_24", help="width of the WAV files")
+    parser.add_argument(
+        "--subtype",
+        default="PCM_24",
+        choices=("PCM_16", "PCM_24", "FLOAT"),
+        help="width of the WAV files",
+    )
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -203,6 +203,14 @@ class Host:
             )
         return part
 
+    def provider(self, kind: OfferKind, name: str) -> str:
+        """Returns the name of the plugin that offers a part, a "recipe" or a "data set".
+
+        Raises:
+            UnknownPart: no loaded plugin offers it.
+        """
+        return self._find(kind, name).plugin
+
     def load_dataset(self, name: str) -> Any:
         """Imports and returns the reader function of a data set, named as it is or as plugin/name.
 

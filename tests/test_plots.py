@@ -257,7 +257,7 @@ class TestCurves:
             "training",
             "validation (best 0.600, epoch 2)",
             "event error rate (best 0.900, epoch 2)",
-            "event f1 (best 0.500, epoch 2)",
+            "event F1 (best 0.500, epoch 2)",
         ]
 
     @pytest.mark.parametrize(
@@ -278,10 +278,9 @@ class TestCurves:
 
 
 class TestThresholds:
-    table = {"a": [(0.5, 0.7), (0.1, 0.2), (0.5, 0.9)], "b": [(0.3, 0.4)]}
-
     def test_each_threshold_keeps_its_highest_score(self):
-        figure = plot_thresholds(self.table, chosen={"a": 0.5}, field_name="hysteresis.high")
+        table = {"a": [(0.5, 0.7), (0.1, 0.2), (0.5, 0.9)], "b": [(0.3, 0.4)]}
+        figure = plot_thresholds(table, chosen={"a": 0.5}, field_name="hysteresis.high")
         line, broken = figure.axes[0].lines
         assert line.get_xydata().tolist() == [[0.1, 0.2], [0.5, 0.9]]
         assert broken.get_xdata()[0] == 0.5

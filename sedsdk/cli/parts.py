@@ -29,7 +29,7 @@ class ListByDefault(TyperGroup):
 app = typer.Typer(
     cls=ListByDefault,
     rich_markup_mode=None,
-    help="List parts, recipes and data sets, or show one with all its options.",
+    help="List parts, recipes and data sets; show a part's options.",
     epilog="`sedsdk parts encoder` is short for `sedsdk parts list encoder`.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

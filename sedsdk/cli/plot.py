@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Draw detections, attention maps, learning curves and threshold fits.",
+    help="Draw detections, attention, curves and thresholds.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -19,7 +19,10 @@ app = typer.Typer(rich_markup_mode=None)
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """List plugins: status, origin, API range, what each offers, and why one is not loaded."""
+    """List plugins.
+
+    Status, origin, API range, what each offers, and why one is not loaded.
+    """
     from sedsdk.cli.offers import offers_of
     from sedsdk.cli.screen import print_json, print_table
     from sedsdk.host import default_host

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from sedsdk.evaluation.rates import Rates
-    from sedsdk.evaluation.report import Report
-
-COLUMNS = ("class", "ER", "F1", "precision", "recall", "events", "found", "right")
+RATES = ("F1", "precision", "recall")
+COUNTS = ("events", "found", "right")
 
 
-def print_report(report: Report) -> None:
+def print_report(report: Mapping[str, Any]) -> None:
     """Prints the event-based scores (onset only) of every class and their average.
 
     Args:
-        report: of a test.
+        report: as `Report.to_dict` gives it.
     """
     from sedsdk.cli.screen import print_table
 
-    collar = report.onset.parameters.get("collar", 0.5)
+    scores, intervals = report["event_based_onset"], report["intervals"]
     rows = [
-        [label, *_rates(score), str(score.n_ref), str(score.n_sys), str(score.hits)]
-        for label, score in report.onset.classes.items()
+        [
+            label,
+            *_rates(score, intervals["error_rate"].get(label)),
+            *(str(score[count]) for count in ("n_ref", "n_sys", "hits")),
+        ]
+        for label, score in scores["classes"].items()
     ]
     if len(rows) > 1:
-        rows.append(["average", *_rates(report.onset.average), "", "", ""])
-    minutes = report.seconds / 60
+        average = _rates(scores["average"], intervals["average_error_rate"])
+        rows.append(["average", *average, "", "", ""])
+    columns = ["class", "ER", f"{100 * intervals['confidence']:g} % interval", *RATES, *COUNTS]
     print_table(
-        COLUMNS,
+        columns,
         rows,
-        f"{report.title}: {report.n_clips} clips, {minutes:.1f} min; "
-        f"event-based (sed_eval), onset within {collar:g} s",
-        right=COLUMNS[1:],
+        f"{report['title']}: {report['n_clips']} clips, {report['seconds'] / 60:.1f} min; "
+        f"events by onset within {scores['parameters']['collar']:g} s (sed_eval)",
+        right=columns[1:],
     )
 
 
-def _rates(score: Rates) -> list[str]:
-    shares = (score.f1, score.precision, score.recall)
-    return [f"{score.error_rate:.2f}", *(f"{100 * share:.1f} %" for share in shares)]
+def _rates(score: Mapping[str, float], interval: Mapping[str, float] | None) -> list[str]:
+    shares = (f"{100 * score[name]:.1f} %" for name in ("f1", "precision", "recall"))
+    span = f"{interval['low']:.2f} – {interval['high']:.2f}" if interval else ""
+    return [f"{score['error_rate']:.2f}", span, *shares]

@@ -129,7 +129,7 @@ def warn(message: str) -> None:
 
 
 def in_words(error: Exception) -> str:
-    """Returns what an error says, without a class name or an errno where it has words of its own."""
+    """Returns what an error says, without an errno where it has words of its own."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__

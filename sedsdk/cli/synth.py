@@ -65,7 +65,10 @@ def synth(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Make mixtures of isolated events and backgrounds, with strong labels."""
+    """Make mixtures of events and backgrounds.
+
+    Audio, event lists and a manifest with strong labels.
+    """
     from sedsdk.cli.screen import print_json, progress, warn
 
     processes = workers or os.cpu_count() or 1

@@ -33,40 +33,45 @@ class MixtureSettings(PartConfig):
     """How mixtures are drawn and written; the defaults are those of DCASE 2017 Task 2."""
 
     subset: str = Field(
-        "devtrain", pattern=r"^[A-Za-z0-9-]+$", description="name of the set, part of file names"
+        default="devtrain",
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="name of the set, part of file names",
     )
     mode: Literal["per_class", "joint"] = Field(
-        "per_class",
+        default="per_class",
         description="per_class: one list of mixtures per label, with events of that label only; "
         "joint: one list with events of any label",
     )
     mixtures_per_class: int = Field(
-        500, ge=1, description="mixtures per label; the joint list has as many for every label"
+        default=500,
+        ge=1,
+        description="mixtures per label; the joint list has as many for every label",
     )
     event_presence_probability: float = Field(
-        0.5, ge=0, le=1, description="share of mixtures with an event; the count is exact"
+        default=0.5, ge=0, le=1, description="share of mixtures with an event; the count is exact"
     )
     events_per_mixture: tuple[int, int] = Field(
-        (1, 1), description="fewest and most events in a mixture that has any"
+        default=(1, 1), description="fewest and most events in a mixture that has any"
     )
     event_to_background_ratios_db: tuple[float, ...] = Field(
-        (-6.0, 0.0, 6.0),
+        default=(-6.0, 0.0, 6.0),
         min_length=1,
         description="levels of an event, dB rms to rms; one is drawn",
     )
     distractors_per_mixture: tuple[int, int] = Field(
-        (0, 0), description="fewest and most sounds that are no target, in every mixture"
+        default=(0, 0), description="fewest and most sounds that are no target, in every mixture"
     )
     distractor_to_background_db: tuple[float, float] = Field(
-        (-6.0, 6.0), description="lowest and highest level of a distractor, dB; drawn uniformly"
+        default=(-6.0, 6.0),
+        description="lowest and highest level of a distractor, dB; drawn uniformly",
     )
-    duration_seconds: float = Field(30.0, gt=0, description="length of a mixture, seconds")
-    level: float = Field(0.2, gt=0, description="factor on every finished mixture")
-    sample_rate: int = Field(44100, ge=1000, description="hertz")
+    duration_seconds: float = Field(default=30.0, gt=0, description="length of a mixture, seconds")
+    level: float = Field(default=0.2, gt=0, description="factor on every finished mixture")
+    sample_rate: int = Field(default=44100, ge=1000, description="hertz")
     subtype: Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] = Field(
-        "PCM_24", description="width of the samples in the WAV files"
+        default="PCM_24", description="width of the samples in the WAV files"
     )
-    seed: int = Field(42, ge=0, description="everything random comes from it")
+    seed: int = Field(default=42, ge=0, description="everything random comes from it")
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> MixtureSettings:

@@ -91,7 +91,7 @@ def plot_curves(curves_csv: str | Path, path: str | Path | None = None, title: s
             f'learning curves "{curves_csv}": found neither {", ".join(LOSSES)} nor a score; '
             f"columns: {', '.join(curves)}."
         )
-    figure = new_figure(4.6)
+    figure = new_figure(4.0 + 0.24 * max(len(group) for group in groups))
     from matplotlib.ticker import MaxNLocator
 
     cells = figure.add_gridspec(1, len(groups))
@@ -108,7 +108,7 @@ def plot_curves(curves_csv: str | Path, path: str | Path | None = None, title: s
         axes.set_ylim(bottom=0.0)
         axes.margins(x=0.03)
         axes.legend(
-            frameon=False, fontsize=10, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2
+            frameon=False, fontsize=10, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1
         )
     set_title(figure, title)
     return save(figure, path)
@@ -121,7 +121,7 @@ def _draw_curve(axes: Axes, curves: dict[str, list[float]], name: str, row: int)
         if math.isfinite(value)
     ]
     measure = name.removeprefix(SCORE_PREFIX)
-    label = LOSSES.get(name) or (measure.upper() if len(measure) < 4 else measure.replace("_", " "))
+    label = LOSSES.get(name) or _in_words(measure)
     colour = class_colour(row)
     if known and name != "train_loss":
         lower = any(measure == word or measure.endswith("_" + word) for word in LOWER_IS_BETTER)
@@ -132,3 +132,8 @@ def _draw_curve(axes: Axes, curves: dict[str, list[float]], name: str, row: int)
         [epoch for epoch, _ in known], [value for _, value in known], color=colour, lw=1.6,
         marker="o" if len(known) <= MOST_MARKERS else None, ms=3.5, label=label,
     )  # fmt: skip
+
+
+def _in_words(measure: str) -> str:
+    """Returns a column's name as a reader says it, as in "event F1"."""
+    return " ".join(word.upper() if len(word) == 2 else word for word in measure.split("_"))

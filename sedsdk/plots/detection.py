@@ -140,10 +140,7 @@ def _draw_probability(axes: Axes, prediction: ClipPrediction, label: str, colour
     axes.set_ylim(0.0, 1.02)
     axes.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
     axes.set_ylabel("probability", fontsize=10)
-    axes.text(
-        0.004, 0.93, label, transform=axes.transAxes, va="top", fontsize=11, fontweight="bold",
-        color=colour, zorder=5, bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5},
-    )  # fmt: skip
+    axes.set_title(label, loc="left", fontsize=11, fontweight="bold", color=colour, pad=2)
     axes.grid(axis="x", color=GRID_COLOUR, lw=0.8)
 
 

@@ -27,8 +27,8 @@ from sedsdk.pipeline import Pipeline
 from sedsdk.stages import Frontend
 from sedsdk.types import MAIN_STREAM, ClipPrediction, FrameGrid, clip_predictions
 
-BLOCK_SECONDS = 60.0
-"""Kept part of a block, about."""
+BLOCK_SECONDS = 20.0
+"""Kept part of a block, about; with its context a block is a clip of 30 s."""
 CONTEXT_SECONDS = 5.0
 """What a block sees on each side of its kept part, at least."""
 WHOLE_BLOCKS = 2
@@ -167,8 +167,11 @@ def predict_recording(
 
 
 def shortest_clip(pipeline: Pipeline) -> float:
-    """Returns the length of the shortest clip that gives a frame behind the encoder, in seconds."""
-    seconds = 0.0
+    """Returns the length of the shortest clip that fills a frame behind the encoder, in seconds.
+
+    That is one hop of the encoder's frames, or more if a frontend needs more for its first frames.
+    """
+    seconds = pipeline.encoder.spec.frames.grid.hop_seconds
     for name, frontend in _frontends(pipeline).items():
         wanted = pipeline.encoder.time_reduction if name == MAIN_STREAM else 1
         low, high = 0, 1

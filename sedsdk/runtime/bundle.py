@@ -83,15 +83,15 @@ def save_bundle(pipeline: Pipeline, folder: PathLike, card: ModelCard | None = N
     Args:
         pipeline: trained, its frontends fitted.
         folder: where to; made if it is not there.
-        card: what people should know; without a shortest clip, the shortest that gives a frame
-            is filled in.
+        card: what people should know; without a shortest clip, the shortest that gives a
+            whole frame is filled in.
 
     Returns:
         The folder.
 
     Raises:
         BundleError: the folder holds something else than a saved detector; a frontend has not been
-            fitted; weights are not finite; the card is no plain JSON; the folder cannot be written.
+            fitted; weights are not finite; the folder cannot be written.
     """
     target = Path(os.path.realpath(folder))
     _check_replaceable(target)
@@ -191,13 +191,7 @@ def _need(name: str, host: Host) -> PluginNeed:
 
 
 def _as_json(config: BundleConfig) -> str:
-    try:
-        return json.dumps(config.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
-    except ValueError as error:
-        raise BundleError(
-            f"the card holds a number that JSON cannot ({error}). "
-            "Leave out NaN and infinite scores, or give None."
-        ) from error
+    return json.dumps(config.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _requirements(config: BundleConfig) -> tuple[str, ...]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 NOT_STATED = "not stated"
+LONGEST_TABLE = 20
+"""Rows of a table that stays open; longer ones are folded."""
 
 
 class ModelCard(BaseModel):
-    """What is known about a detector beyond its weights; saved with it, as JSON and as Markdown."""
+    """What is known about a detector beyond its weights; saved with it, as JSON and as Markdown.
+
+    Scores and facts that are NaN or infinite become None: JSON has no such numbers.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -19,22 +25,29 @@ class ModelCard(BaseModel):
     )
     summary: str = Field(default="", description="what it is for, in a paragraph")
     data: str = Field(default=NOT_STATED, description="what it was trained, tuned and tested on")
-    labels_source: str = Field(
-        default=NOT_STATED, description="where the labels come from"
-    )
+    labels_source: str = Field(default=NOT_STATED, description="where the labels come from")
     limits: str = Field(default=NOT_STATED, description="where it is known, or likely, to fail")
     code_licence: str = Field(default="Apache-2.0", description="licence of the code")
     weights_licence: str = Field(default=NOT_STATED, description="licence of the weights")
     shortest_clip_seconds: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description="clips shorter than this are padded with zeros; None: saving fills in the "
-        "shortest that gives one frame",
+        "shortest that gives a whole frame",
     )
     scores: dict[str, JsonValue] = Field(default_factory=dict, description="scores, as JSON")
+    scores_page: str = Field(
+        default="", description="Markdown for the card's section on scores; empty: their table"
+    )
     training: dict[str, JsonValue] = Field(
         default_factory=dict, description="facts of the training"
     )
+
+    @field_validator("scores", "training")
+    @classmethod
+    def _numbers_are_finite(cls, values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return {name: _finite(value) for name, value in values.items()}
 
     def markdown(self, labels: tuple[str, ...], requirements: tuple[str, ...]) -> str:
         """Returns the card as a Markdown page.
@@ -60,7 +73,7 @@ class ModelCard(BaseModel):
             "## Data",
             self.data,
             "## Scores",
-            _table(self.scores, ("score", "value")) or NOT_STATED,
+            self.scores_page.strip() or _table(self.scores, ("score", "value")) or NOT_STATED,
             "## Limits",
             self.limits,
             ""
@@ -75,9 +88,22 @@ class ModelCard(BaseModel):
         return page.replace("```python\n\n", "```python\n").replace("\n\n```\n", "\n```\n") + "\n"
 
 
+def _finite(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _table(values: Mapping[str, JsonValue], titles: tuple[str, str]) -> str:
     rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in _flat(values)]
-    return "\n".join([f"| {titles[0]} | {titles[1]} |", "|---|---|", *rows]) if rows else ""
+    if not rows:
+        return ""
+    table = "\n".join([f"| {titles[0]} | {titles[1]} |", "|---|---|", *rows])
+    if len(rows) <= LONGEST_TABLE:
+        return table
+    return f"<details>\n<summary>{len(rows)} entries</summary>\n\n{table}\n\n</details>"
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -75,7 +75,7 @@ class Detector:
     Args:
         pipeline: trained; it is put into evaluation mode.
         shortest_clip_seconds: shorter audio is padded with zeros to this; frames of the padding
-            are not returned. None: the shortest that gives a frame.
+            are not returned. None: the shortest that fills a frame.
         block_seconds: about how much of a long recording is kept per pass.
         context_seconds: what each pass sees on either side of that.
 

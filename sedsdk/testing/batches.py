@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -112,7 +113,7 @@ class EncodedBatch:
     streams: StreamBatch | None = None
     encoder: Encoder | None = None
 
-    @property
+    @cached_property
     def value(self) -> Encoded:
         """The encoded batch."""
         if self.encoded is not None:
@@ -269,7 +270,8 @@ def sample_lengths(frontend: Frontend, frames: Sequence[int]) -> list[int]:
     shortest = next((n for n in range(1, 10 * frontend.sample_rate) if frontend.frame_count(n)), 0)
     if not shortest:
         raise ValueError("frame_count gives no frame for ten seconds of audio")
-    return [shortest + (count - 1) * hop + (7 * count) % hop for count in frames]
+    beyond = (0, hop - 1, hop // 2)
+    return [shortest + (count - 1) * hop + beyond[i % 3] for i, count in enumerate(frames)]
 
 
 def _features(lengths: Sequence[int], spec: StreamSpec, generator: torch.Generator) -> Features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,8 @@ def ragged_batches() -> RaggedBatches:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Shows parts by kind and name."""
-    from sedsdk.host import PartEntry
-
-    return f"{val.kind} {val.qualified_name}" if isinstance(val, PartEntry) else None
+    """Shows parts by kind and name; other projects' values stay pytest's affair."""
+    host = sys.modules.get("sedsdk.host")
+    if host is None or not isinstance(val, host.PartEntry):
+        return None
+    return f"{val.kind} {val.qualified_name}"

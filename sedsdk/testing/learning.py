@@ -181,6 +181,7 @@ def _training_lowers_it(subject: Subject) -> None:
     with trial.guarded():
         encoded, leaves = _with_leaves(batch.value)
         targets = _targets_for(made(encoded), made.n_classes, 2, True)
+        before = _distances(made(encoded), targets)
         learnt = [p for p in made.parameters() if p.requires_grad] + leaves
         optimiser = torch.optim.Adam(learnt, lr=0.02)
         seen = []
@@ -193,6 +194,20 @@ def _training_lowers_it(subject: Subject) -> None:
         trial.require(
             seen[-1] < seen[0], f"the mean loss went from {seen[0]:.4g} to {seen[-1]:.4g}"
         )
+        after = _distances(made(encoded), targets)
+        nearer = any(now < then for now, then in zip(after, before, strict=True))
+        shown = (
+            f"it led away from the labels: mean distance of clip and frame probabilities "
+            f"{before[0]:.3f} and {before[1]:.3f} before, {after[0]:.3f} and {after[1]:.3f} after"
+        )
+        trial.require(nearer, shown)
+
+
+def _distances(prediction: Prediction, targets: Targets) -> tuple[float, float]:
+    """Returns the mean distance from the labels: of clip and of valid frame probabilities."""
+    clip = (prediction.clip - targets.clip).abs().mean()
+    frames = (prediction.frames - targets.frames).abs()[targets.frame_mask].mean()
+    return float(clip.detach()), float(frames.detach())
 
 
 def _with_leaves(encoded: Encoded, factor: float = 1.0) -> tuple[Encoded, list[Tensor]]:

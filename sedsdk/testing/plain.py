@@ -54,7 +54,7 @@ class PlainFrontend(Frontend):
         kept = waveforms.masked_fill(~mask, 0.0)
         wanted = int(counts.max()) * self.hop
         kept = F.pad(kept, (0, max(0, wanted - kept.shape[1])))[:, :wanted]
-        values = kept.unflatten(1, (-1, self.hop)) @ self.get_buffer("basis")
+        values = kept.reshape(len(kept), -1, self.hop) @ self.get_buffer("basis")
         return Features(values, counts, self.spec.grid)
 
 

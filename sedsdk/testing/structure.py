@@ -18,6 +18,9 @@ from sedsdk.types import Features, FrameGrid, Inputs
 GRID_TOLERANCE = 1e-6
 DOUBLE_TOLERANCE = 1e-3
 """How far float32 may lie from float64: log and division amplify rounding."""
+SPLIT_TOLERANCE = 1e-4
+ADDITIVE_TOLERANCE = 0.1
+"""How far the mean energy of two mixed noises may lie from the sum, as a share of it."""
 
 
 def config_law(subject: Subject) -> None:
@@ -55,7 +58,9 @@ def shapes_law(subject: Subject) -> None:
         with trial.guarded(), torch.no_grad():
             _SHAPES[subject.kind](trial, made, batch)
     if subject.kind == "frontend":
-        _click_is_where_the_grid_says(subject, made)
+        _clicks_are_where_the_grid_says(subject, made)
+        if made.additive:
+            _additive_frontend_splits(subject, made)
 
 
 def _frontend_shapes(trial: Trial, made: Any, batch: WaveformBatch) -> None:
@@ -192,26 +197,61 @@ def _check_streams_kept(trial: Trial, inputs: Inputs, before: Inputs) -> None:
         trial.finite(new.values[new.mask()], f"stream {name}")
 
 
-def _click_is_where_the_grid_says(subject: Subject, made: Any) -> None:
-    """A click in quiet noise changes the frames around the time at which it lies."""
+def _clicks_are_where_the_grid_says(subject: Subject, made: Any) -> None:
+    """Moving a click in quiet noise changes the frames at both times at which it lay.
+
+    Two clicked clips are compared, not a clicked and a quiet one, because normalisation by the
+    clip's loudest frame changes every frame of those.
+    """
     batch = subject.waveforms(made, (60,), 0)
     quiet = batch.waveforms * 0.01
-    hop = made.spec.grid.hop_seconds
-    for share in (0.25, 0.5, 0.75):
-        sample = int(quiet.shape[1] * share)
-        seconds = sample / made.sample_rate
-        trial = subject.trial("shapes and grids", batch, f"a click at {seconds:.4f} s")
+    grid, hop = made.spec.grid, made.spec.grid.hop_seconds
+    for shares in ((0.2, 0.6), (0.4, 0.8)):
+        samples = [int(quiet.shape[1] * share) for share in shares]
+        times = [sample / made.sample_rate for sample in samples]
+        note = f"a click at {times[0]:.4f} s or at {times[1]:.4f} s"
+        trial = subject.trial("shapes and grids", batch, note)
         with trial.guarded(), torch.no_grad():
-            clicked = quiet.clone()
-            clicked[0, sample] = 0.9
-            change = made(clicked, batch.lengths).values - made(quiet, batch.lengths).values
-            response = change[0].abs().sum(-1)
-            centre = float((response >= 0.5 * response.max()).nonzero().double().mean())
-            found = made.spec.grid.first_seconds + centre * hop
-            trial.require(
-                abs(found - seconds) <= subject.setting.grid_hops * hop,
-                f"the frames that change most lie at {found:.4f} s on {made.spec.grid}",
-            )
+            clicked = []
+            for sample in samples:
+                waveform = quiet.clone()
+                waveform[0, sample] = 0.9
+                clicked.append(made(waveform, batch.lengths).values[0])
+            change = (clicked[0] - clicked[1]).abs().sum(-1)
+            middle = round(len(change) * sum(shares) / 2)
+            for seconds, first, part in (
+                (times[0], 0, change[:middle]),
+                (times[1], middle, change[middle:]),
+            ):
+                centre = first + float((part >= 0.5 * part.max()).nonzero().double().mean())
+                found = grid.first_seconds + centre * hop
+                trial.require(
+                    abs(found - seconds) <= subject.setting.grid_hops * hop,
+                    f"the frames that change most lie at {found:.4f} s on {grid}",
+                )
+
+
+def _additive_frontend_splits(subject: Subject, made: Any) -> None:
+    """Stated energies are not negative, compress to the features, and add up in a mixture."""
+    batch = subject.waveforms(made, (60, 45), 0)
+    other = subject.waveforms(made, (60, 45), 1)
+    trial = subject.trial("shapes and grids", batch, "additive")
+    with trial.guarded(), torch.no_grad():
+        energies = made.energies(batch.waveforms, batch.lengths)
+        spec = made.energy_spec
+        _check_features(trial, energies, batch.size, spec.size, spec.grid, "energies")
+        trial.require(bool((energies.values >= 0).all()), "an energy below zero")
+        whole, split = made(batch.waveforms, batch.lengths), made.compress(energies)
+        for index in range(batch.size):
+            what = f"clip {index}, compressed energies and features"
+            trial.same(split.clip(index).values, whole.clip(index).values, SPLIT_TOLERANCE, what)
+        parts = energies.values + made.energies(other.waveforms, batch.lengths).values
+        mixed = made.energies(batch.waveforms + other.waveforms, batch.lengths).values
+        ratio = float(mixed.mean() / parts.mean())
+        trial.require(
+            abs(ratio - 1) < ADDITIVE_TOLERANCE,
+            f"the energy of two noises mixed is {ratio:.3f} times the sum of theirs",
+        )
 
 
 def device_and_dtype_law(subject: Subject) -> None:

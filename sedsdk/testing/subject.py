@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from sedsdk.config import PartRef, part, read_model
 from sedsdk.errors import UnknownPart
 from sedsdk.hooks import PartKind, PartSpec
-from sedsdk.host import Host, PartEntry, PluginRecord, default_host
+from sedsdk.host import Host, PluginRecord, default_host
 from sedsdk.offers import Offer, OfferKind
 from sedsdk.part import PartConfig
 from sedsdk.stages import EncodedSpec, Frontend, StreamSpec
@@ -31,7 +32,8 @@ from sedsdk.testing.batches import (
 from sedsdk.testing.laws import Trial
 from sedsdk.types import FrameGrid
 
-HANDED_NAME = "handed/part"
+HANDED_PLUGIN = "handed"
+HANDED_NAME = f"{HANDED_PLUGIN}/part"
 TRAINING_FRAMES = 7
 
 Options = Mapping[str, Any]
@@ -120,7 +122,8 @@ class Subject:
     @property
     def config(self) -> PartConfig:
         """The validated config."""
-        return read_model(self.part_class.Config, self.options, self.title)
+        model: type[PartConfig] = self.part_class.Config
+        return read_model(model, self.options, self.title)
 
     def trial(self, law: str, batch: Batch | None = None, note: str = "") -> Trial:
         """Returns a trial of a law on a batch."""
@@ -139,20 +142,19 @@ class Subject:
             elif self.kind in ("conditioner", "encoder"):
                 made = self.part_class(self.config, self.setting.streams)
             elif self.kind == "head":
-                encoder = self.encoder()
-                spec = encoder.spec if encoder else self.setting.encoded
+                spec = self.encoder.spec if self.encoder else self.setting.encoded
                 made = self.part_class(self.config, spec, len(self.setting.labels))
             else:
                 made = self.part_class(self.config, self.setting.labels)
         return made.eval() if isinstance(made, nn.Module) else made
 
+    @cached_property
     def encoder(self) -> Any:
-        """Builds the encoder in front of a head, or returns None."""
+        """The encoder in front of a head, in evaluation mode, or None."""
         if self.setting.encoder is None:
             return None
         name, options = self.setting.encoder
-        made = Subject("encoder", name, options, self.host.outer, self.setting)
-        return made.build()
+        return Subject("encoder", name, options, self.host.outer, self.setting).build()
 
     # Batches
 
@@ -170,7 +172,7 @@ class Subject:
             return encoded_batch(made.encoded, lengths, generator)
         streams = stream_batch(self.setting.streams, lengths, len(self.setting.labels), generator)
         if self.kind == "head":
-            return EncodedBatch(None, streams, self.encoder())
+            return EncodedBatch(None, streams, self.encoder)
         return streams
 
     def batches(self, made: Any) -> Iterator[Any]:
@@ -227,12 +229,16 @@ class KitHost(Host):
         part: its name, or its class.
     """
 
+    outer: Host
+
     def __init__(self, outer: Host, kind: PartKind, part: str | type[Any]) -> None:
         self.outer = outer.outer if isinstance(outer, KitHost) else outer
         super().__init__([plain], discover=False, strict=True)
         self.name = part if isinstance(part, str) else HANDED_NAME
         self._handed = None if isinstance(part, str) else part
         self._handed_kind = kind
+        if self._handed is not None:
+            self._records.append(PluginRecord(HANDED_PLUGIN, "loaded", api=plain.SEDSDK_API))
 
     def load(self, kind: PartKind, name: str) -> type[Any]:
         """Returns the class behind a name, handed in or loaded."""
@@ -253,15 +259,8 @@ class KitHost(Host):
     def _find(self, kind: OfferKind, name: str) -> Offer:
         if self._handed is not None and (kind, name) == (self._handed_kind, HANDED_NAME):
             target = f"{self._handed.__module__}:{self._handed.__name__}"
-            return Offer(kind, PartSpec("part", target, "under test", ""), "handed")
+            return Offer(kind, PartSpec("part", target, "under test", ""), HANDED_PLUGIN)
         try:
             return super()._find(kind, name)
         except UnknownPart:
             return self.outer._find(kind, name)
-
-
-def subject_of(
-    part: PartEntry, options: Options | None, host: Host | None, setting: Setting | None
-) -> Subject:
-    """Returns the subject for a part that a host lists."""
-    return Subject(part.kind, part.qualified_name, options, host, setting)

@@ -79,10 +79,13 @@ def prepare(
     Raises:
         DataError, AudioError: as `sedsdk.data` raises them.
     """
+    processes = workers or os.cpu_count() or 1
     cache = folder / CACHE_FOLDER if recipe.training.cache else None
     reader = StreamReader(pipeline, cache)
     if isinstance(recipe.data, RecordingsData):
-        return _from_recordings(recipe, recipe.data, pipeline, folder, share, device, say, workers, reader)
+        return _from_recordings(
+            recipe, recipe.data, pipeline, folder, share, device, say, processes, reader
+        )
     return _from_manifests(recipe, pipeline, share, say, reader)
 
 
@@ -94,7 +97,7 @@ def _from_recordings(
     share: Share,
     device: torch.device | str,
     say: Say,
-    workers: int | None,
+    workers: int,
     reader: StreamReader,
 ) -> Prepared:
     sources = recorded_sources(data, pipeline.labels, folder, say, workers)
@@ -126,16 +129,15 @@ def recorded_sources(
     labels: Sequence[str],
     folder: Path,
     say: Say,
-    workers: int | None = None,
+    workers: int = 1,
 ) -> SourceSet:
     """Reads the recordings that a recipe names, or makes the built-in corpus under `folder`."""
     if data.folder == BUILTIN_CORPUS:
         from sedsdk.data.corpus import make_corpus
 
         say("making the built-in corpus")
-        rate = 44100
         made = make_corpus(
-            folder / DATA_FOLDER / "corpus", size=data.corpus_size, sample_rate=rate, workers=workers
+            folder / DATA_FOLDER / "corpus", size=data.corpus_size, workers=workers
         )
         return _only_labels(made, labels)
     return read_sources(Path(os.path.expandvars(data.folder)).expanduser(), labels)
@@ -152,11 +154,9 @@ def _only_labels(sources: SourceSet, labels: Sequence[str]) -> SourceSet:
 
 
 def _mixtures(
-    sources: SourceSet, held_out: HeldOut, folder: Path, workers: int | None
+    sources: SourceSet, held_out: HeldOut, folder: Path, workers: int
 ) -> Manifest:
-    return synthesise(
-        sources, held_out.mixtures, folder, workers=workers or os.cpu_count() or 1
-    )
+    return synthesise(sources, held_out.mixtures, folder, workers=workers)
 
 
 def _mixture_batches(

@@ -238,7 +238,7 @@ def _finish(
                 [f"thresholds were fitted on {where}", f"best epoch {result.best.get('epoch', 0):g}"],
             )
             scored.write(run / SCORES_FOLDER)
-            report = scored.to_dict()
+            report = json.loads(scored.to_json())
     save_bundle(pipeline, result.bundle, _card(recipe, result.best, report))
     done = {"recipe": _recipe_digest(recipe), "best": result.best, "report": report, "problems": problems}
     write_atomically(run / RESULT_FILE, json.dumps(done, indent=1).encode())

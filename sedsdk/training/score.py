@@ -18,6 +18,9 @@ from sedsdk.types import ClipPrediction, Inputs, Targets, clip_predictions
 BATCH_FRAMES = 12000
 """Most frames, padding included, in one batch of whole clips: bounds memory, not results."""
 
+DECIDING_PARTS = frozenset({"threshold", "dynamic_threshold", "hysteresis", "clip_gate"})
+"""Parts whose thresholds are fitted after training; durations stay as the recipe has them."""
+
 _MIXTURE_NAME = re.compile(r"^mixture_[^_]+_(?P<label>.+)_\d+_[0-9a-f]{32}\.")
 
 
@@ -148,6 +151,7 @@ def fit_to_clips(
         reference,
         groups={clip_id: clips.groups[clip_id] for clip_id in reference},
         clip_class=clips.made_for,
+        search={name: {} for name in names if name not in DECIDING_PARTS},
         host=pipeline.host,
     )
     pipeline.set_postprocessors(fitted.postprocessors)

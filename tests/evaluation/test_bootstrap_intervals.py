@@ -64,11 +64,15 @@ def test_nothing_to_find_is_defined_in_every_draw() -> None:
 
 
 def test_own_clips_only() -> None:
-    hits = np.array([[1, 0]] * 5 + [[0, 1]] * 5)
+    hits = np.array([[1, 0]] * 5 + [[1, 0]] * 5)  # babycry found everywhere, gunshot nowhere
+    hits[:5, 0] = 0
     counts = counts_of(hits)
     made_for = {clip: LABELS[index // 5] for index, clip in enumerate(counts.clip_ids)}
     intervals = bootstrap_intervals(counts, clip_class=made_for, resamples=100)
-    assert intervals.average_error_rate.high == 0.0
+    # Drawn clips may all be of one class; then nothing is asked of the other, and ER is 0 there.
+    assert intervals.error_rate["babycry"].high == 1.0
+    assert intervals.error_rate["babycry"].low == 1.0
+    assert intervals.f1["babycry"].high == 0.0
 
 
 def test_seed_decides_and_blocks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,11 +94,13 @@ def test_the_threshold_lies_in_the_widest_of_equally_good_gaps() -> None:
 
 
 def test_neighbouring_floats_are_still_separated() -> None:
-    low = np.float32(0.5)
-    scores = np.array([[low], [np.nextafter(low, np.float32(1))]], dtype=np.float32)
-    truth = np.array([[0], [1]])
-    threshold = best_f1_thresholds(scores, truth, ["a"])
-    assert tag_scores(scores, truth, ["a"], threshold).f1 == 1.0
+    one = np.float32(1)
+    value = np.float32(0.5)
+    for _ in range(2):  # halfway rounds down for one pair and up for the next
+        value, above = np.nextafter(value, one), np.nextafter(np.nextafter(value, one), one)
+        scores = np.array([[value], [above]], dtype=np.float32)
+        threshold = best_f1_thresholds(scores, [[0], [1]], ["a"])
+        assert tag_scores(scores, [[0], [1]], ["a"], threshold).f1 == 1.0
 
 
 def test_mistakes_are_named() -> None:

@@ -97,7 +97,9 @@ def test_a_file_gives_what_its_samples_give(make_pipeline, tmp_path, rate) -> No
     found = detector.predict(path)
     assert found.frames.shape == expected.frames.shape
     np.testing.assert_allclose(found.frames, expected.frames, atol=1e-4)
-    assert found.events == pytest.approx(expected.events)
+    assert len(found.events) == len(expected.events) > 3
+    for event, twin in zip(found.events, expected.events, strict=True):
+        assert (event.onset, event.offset) == pytest.approx((twin.onset, twin.offset), abs=0.011)
 
 
 def test_an_event_over_a_block_border_is_one_event(make_pipeline: MakePipeline) -> None:

@@ -317,10 +317,20 @@ def test_a_frontend_that_was_not_fitted_is_not_saved(
         save_bundle(make_pipeline(), tmp_path / "model")
 
 
-def test_a_score_that_json_cannot_hold_is_refused(make_pipeline, tmp_path) -> None:
-    with pytest.raises(BundleError, match="NaN"):
-        save_bundle(make_pipeline(), tmp_path / "model", ModelCard(scores={"f1": float("nan")}))
-    assert list(tmp_path.iterdir()) == []
+def test_numbers_that_json_cannot_hold_become_null(make_pipeline, tmp_path) -> None:
+    scores = {"f1": {"a": float("nan"), "b": [float("inf"), 0.5]}}
+    folder = save_bundle(make_pipeline(), tmp_path / "model", ModelCard(scores=scores))
+    saved_scores = json.loads((folder / "config.json").read_text())["card"]["scores"]
+    assert saved_scores == {"f1": {"a": None, "b": [None, 0.5]}}
+
+
+def test_many_scores_are_folded_or_replaced_by_a_page_of_their_own() -> None:
+    scores = {f"score {index}": index / 100 for index in range(40)}
+    folded = ModelCard(scores=scores).markdown(("a",), ())
+    assert "<summary>40 entries</summary>" in folded
+    own = ModelCard(scores=scores, scores_page="ER 0.25, F1 88 %").markdown(("a",), ())
+    assert "## Scores\n\nER 0.25, F1 88 %\n" in own
+    assert "score 1" not in own
 
 
 def test_spaces_and_signs_in_a_folders_name_are_fine(make_pipeline, host, tmp_path) -> None:

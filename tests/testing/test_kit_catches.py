@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import Field, field_serializer
+from pydantic import ConfigDict, Field, field_serializer
 from torch import Tensor, nn
 
 from sedsdk.errors import PluginError
 from sedsdk.hooks import PartKind
 from sedsdk.host import Host
 from sedsdk.part import PartConfig, PostProcessor
-from sedsdk.stages import Conditioner, ConditionerConfig, EncodedSpec, Encoder, Head, StreamSpec
+from sedsdk.stages import Conditioner, ConditionerConfig, EncodedSpec, StreamSpec
 from sedsdk.testing import (
     LAWS,
     LawBroken,
@@ -141,7 +141,7 @@ class ForgetfulConfig(PlainFrontend):
 
 
 class LooseConfig(PartConfig):
-    model_config = {**PartConfig.model_config, "extra": "ignore"}
+    model_config = ConfigDict(extra="ignore")
     units: int = Field(8, description="units")
 
 
@@ -163,6 +163,27 @@ class WrongHop(PlainFrontend):
         return replace(super().forward(waveforms, lengths), grid=self.spec.grid)
 
 
+@breaks("shapes and grids", "frontend", "times the sum of theirs")
+class MagnitudesDoNotAdd(PlainFrontend):
+    @property
+    def additive(self) -> bool:
+        return True
+
+    @property
+    def energy_spec(self) -> StreamSpec:
+        return self.spec
+
+    def energies(self, waveforms, lengths):
+        features = super().forward(waveforms, lengths)
+        return replace(features, values=features.values.abs())
+
+    def compress(self, energies):
+        return energies
+
+    def forward(self, waveforms, lengths):
+        return self.compress(self.energies(waveforms, lengths))
+
+
 @breaks("shapes and grids", "frontend", "frame_count says")
 class Miscounts(PlainFrontend):
     def frame_count(self, n_samples: int) -> int:
@@ -181,7 +202,7 @@ class ForgetsToReduce(PlainEncoder):
     time_reduction = 2
 
 
-@breaks("shapes and grids", "encoder", "the spec says")
+@breaks("shapes and grids", "encoder", "frames have shape (1, 1, 7), expected [1, T, 8]")
 class WrongSize(PlainEncoder):
     def forward(self, inputs):
         frames = super().forward(inputs).frames
@@ -302,14 +323,18 @@ class DropsInEvaluation(PlainEncoder):
         return Encoded(replace(frames, values=frames.values * keep))
 
 
-DropsInEvaluation.law_before = "lengths"
-
-
 @breaks("determinism", "conditioner", "changed in place")
 class InPlace(Halve):
     def forward(self, inputs, targets, generator):
         inputs.main.values.clamp_(-1, 1)
         return inputs, targets
+
+
+@breaks("determinism", "head", "changed in place")
+class HeadInPlace(PlainHead):
+    def forward(self, encoded):
+        encoded.frames.values.mul_(0.5)
+        return super().forward(encoded)
 
 
 @breaks("determinism", "encoder", "weight dense.weight")
@@ -405,7 +430,7 @@ class BasisIsNoBuffer(PlainFrontend):
 
     def forward(self, waveforms, lengths):
         features = super().forward(waveforms, lengths)
-        return replace(features, values=features.values + 0 * self.fixed[0])
+        return replace(features, values=features.values @ self.fixed.T @ self.fixed)
 
 
 @breaks("device and dtype", "head", "bfloat16 autocast")
@@ -433,9 +458,6 @@ class LossOfTheBatch(PlainHead):
         return losses - losses.mean() + losses.mean().detach() * len(losses)
 
 
-LossOfTheBatch.law_seen = "loss"
-
-
 @breaks("loss", "head", "other labels where none is known")
 class IgnoresTheMask(PlainHead):
     def loss(self, prediction, targets):
@@ -453,6 +475,13 @@ class LogOfZero(PlainHead):
 
 
 @breaks("loss", "head", "the mean loss went from")
+class ReversedGradient(PlainHead):
+    def loss(self, prediction, targets):
+        losses = super().loss(prediction, targets)
+        return 2 * losses.detach() - losses
+
+
+@breaks("loss", "head", "it led away from the labels")
 class WrongSign(PlainHead):
     def loss(self, prediction, targets):
         return 10 / (1 + super().loss(prediction, targets)) * targets.frame_mask.any((1, 2))
@@ -494,7 +523,7 @@ class DropsAFrame(PlainDecision):
         return replace(clip, active=clip.frames[1:] > 0.5)
 
 
-@breaks("post-processing", "postprocessor", "two results")
+@breaks("post-processing", "postprocessor", "depends on the clips before")
 class Remembers(PostProcessor):
     def __init__(self, config, labels) -> None:
         super().__init__(config, labels)
@@ -535,6 +564,18 @@ def test_a_broken_part_is_told_the_law_and_the_smallest_input(sed_host, law, kin
     assert seen in str(error)
     assert LAWS[law] in str(error)
     assert "smallest input: " in str(error)
+
+
+class StaysOnCpu(PlainEncoder):
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        return Encoded(replace(frames, values=frames.values * torch.ones(8)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA device would let this run")
+def test_a_part_that_stays_on_the_cpu_is_told_so(sed_host):
+    with pytest.raises(LawBroken, match="cuda"):
+        CHECKS["encoder"]["device and dtype"]("encoder", StaysOnCpu, None, sed_host, None)
 
 
 def test_each_law_of_a_part_has_a_part_that_breaks_it():
