@@ -89,6 +89,12 @@ class Frontend(nn.Module, Part):
         """
         raise NotImplementedError
 
+    @property
+    def device(self) -> torch.device:
+        """Where waveforms have to be: the device of its tensors, the CPU if it has none."""
+        tensors = [*self.parameters(), *self.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
     def frame_count(self, n_samples: int) -> int:
         """Returns the number of frames for a clip of `n_samples` samples."""
         raise NotImplementedError

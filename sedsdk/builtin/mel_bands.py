@@ -165,7 +165,7 @@ class MelBands(nn.Module):
         return counts
 
     def _tables(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the window [W] and the filters [bins, n_mels], whatever the module was cast to."""
+        """Returns the window [W] and filters [bins, n_mels], whatever the module was cast to."""
         device = waveforms.device
         exact = torch.float32 if device.type == "mps" else torch.float64
         window = torch.as_tensor(self._exact_window, dtype=exact, device=device)

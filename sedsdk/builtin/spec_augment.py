@@ -175,26 +175,24 @@ class _Ruler:
             torch.zeros(batch, bands, dtype=torch.bool),
         )
 
-    def sources(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns clip [B, 1], lower and upper source frame [B, T], weight of the upper [B, T]."""
+    def sources(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns on a device: clip [B, 1], lower and upper source frame [B, T]."""
         positions = self.positions.round(decimals=POSITION_DECIMALS)
-        lower = positions.floor()
-        upper = lower.long() + (positions > lower)
-        clip = torch.arange(len(positions)).unsqueeze(1)
-        weight = positions - lower
-        return clip.to(device), lower.long().to(device), upper.to(device), weight.to(device)
+        clip = torch.arange(len(positions), device=device).unsqueeze(1)
+        return clip, positions.floor().long().to(device), positions.ceil().long().to(device)
 
     def warped(self, values: Tensor) -> Tensor:
         """Returns values [B, T, ...] read between the frames that the positions name."""
-        clip, lower, upper, weight = self.sources(values.device)
-        share = weight.unsqueeze(-1).to(values.dtype)
-        return torch.lerp(values[clip, lower], values[clip, upper], share)
+        clip, lower, upper = self.sources(values.device)
+        weight = self.positions.round(decimals=POSITION_DECIMALS).frac().to(values.dtype)
+        weight = weight.unsqueeze(-1).to(values.device)
+        return torch.lerp(values[clip, lower], values[clip, upper], weight)
 
 
 def _warped_targets(targets: Targets, ruler: _Ruler) -> Targets:
     """Warps frame labels [B, T, C]; known where every frame that a label is made of is known."""
     known = targets.frame_mask
-    clip, lower, upper, _ = ruler.sources(known.device)
+    clip, lower, upper = ruler.sources(known.device)
     labels = ruler.warped(targets.frames.masked_fill(~known, 0.0))
     return replace(targets, frames=labels, frame_mask=known[clip, lower] & known[clip, upper])
 

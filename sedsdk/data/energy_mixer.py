@@ -106,9 +106,10 @@ class EnergyBank:
 
 def _energies_and_power(samples: np.ndarray, frontend: Frontend) -> np.ndarray:
     """Returns [T, bands + 1]: band energies, and the mean square around each frame."""
-    waveform = torch.from_numpy(samples).unsqueeze(0)
+    waveform = torch.from_numpy(samples).unsqueeze(0).to(frontend.device)
+    length = torch.tensor([len(samples)], device=frontend.device)
     with torch.no_grad():
-        energies = frontend.energies(waveform, torch.tensor([len(samples)])).values[0]
+        energies = frontend.energies(waveform, length).values[0].cpu()
     hop = frontend.energy_spec.grid.hop_seconds * frontend.sample_rate
     squares = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
     centres = frontend.energy_spec.grid.times(len(energies)) * frontend.sample_rate

@@ -201,7 +201,7 @@ def read_sources(
     """
     root = Path(folder)
     targets = _target_labels(root, labels)
-    origin, problems = _read_origin(root)
+    origin, problems = read_origin(root)
     reader = _FolderReader(root, origin, problems)
 
     events: list[Source] = []
@@ -278,7 +278,8 @@ def _target_labels(root: Path, labels: Sequence[str] | None) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def _read_origin(root: Path) -> tuple[dict[str, Row], list[str]]:
+def read_origin(root: Path) -> tuple[dict[str, Row], list[str]]:
+    """Returns the rows of a folder's `origin.csv` by file, and what is wrong with them."""
     path = root / ORIGIN_FILE
     if not path.is_file():
         return {}, []

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from sedsdk.data.energy_mixer import EnergyMixer
@@ -137,7 +138,9 @@ class MixtureBatches(Dataset[MixturePlans]):
             if self._waveforms is not None:
                 mixer = self._waveforms
                 rate = frontend.sample_rate
-                frontend.fit(mixer.render(plan, (rate,))[0][rate] for plan in plans)
+                frontend.fit(
+                    _on_device(mixer.render(plan, (rate,))[0][rate], frontend) for plan in plans
+                )
             else:
                 frontend.fit_energies(self._mixers[name].render(plan)[0] for plan in plans)
 
@@ -236,7 +239,7 @@ class ClipBatches(Dataset[ChunkBatch]):
                         torch.from_numpy(np.array(values)).unsqueeze(0),
                         torch.tensor([len(values)]),
                         frontend.energy_spec.grid,
-                    )
+                    ).to(frontend.device)
                     for values in (self._reader.read(clip)[name] for clip in self._clips)
                 )
             else:
@@ -245,7 +248,10 @@ class ClipBatches(Dataset[ChunkBatch]):
                     torch.from_numpy(read_audio(clip.path, rate, clip.start or 0.0, clip.end)[0])
                     for clip in self._clips
                 )
-                frontend.fit((wave.unsqueeze(0), torch.tensor([len(wave)])) for wave in waveforms)
+                frontend.fit(
+                    _on_device((wave.unsqueeze(0), torch.tensor([len(wave)])), frontend)
+                    for wave in waveforms
+                )
 
     def _stored(self, chunk: Chunk) -> Stored:
         stored = self._reader.read(self._clips[chunk.clip])
@@ -268,6 +274,10 @@ def cut_into_chunks(
     count = int(np.ceil((duration - chunk_seconds) / hop - 1e-9)) + 1
     starts = [min(i * hop, duration - chunk_seconds) for i in range(count)]
     return [(start, start + chunk_seconds) for start in starts]
+
+
+def _on_device(audio: tuple[Tensor, Tensor], frontend: Frontend) -> tuple[Tensor, Tensor]:
+    return audio[0].to(frontend.device), audio[1].to(frontend.device)
 
 
 def _on_grid(targets: Targets, features: Features) -> Targets:

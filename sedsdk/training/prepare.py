@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from sedsdk.audio import audio_info
+from sedsdk.data.event_cuts import cut_strong_events, gate_weak_events
 from sedsdk.data.energy_mixer import EnergyBank, EnergyMixer
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.manifest import Clip, Manifest, check_files
@@ -108,6 +109,7 @@ def _from_recordings(
         training, held_out = training.folds(data.validation.folds)[data.validation.fold]
     else:
         held_out = sources.split(data.validation.split)
+    training = _with_cut_events(training, held_out, data, pipeline.labels)
     say(
         f"train on {len(training.events)} events, {len(training.backgrounds)} backgrounds and "
         f"{len(training.distractors)} other sounds; validate on {len(held_out.events)} events of "
@@ -140,7 +142,29 @@ def recorded_sources(
             folder / DATA_FOLDER / "corpus", size=data.corpus_size, workers=workers
         )
         return _only_labels(made, labels)
-    return read_sources(Path(os.path.expandvars(data.folder)).expanduser(), labels)
+    return read_sources(_folder(data), labels, data.with_speech)
+
+
+def _folder(data: RecordingsData) -> Path:
+    return Path(os.path.expandvars(data.folder)).expanduser()
+
+
+def _with_cut_events(
+    training: SourceSet, held_out: SourceSet, data: RecordingsData, labels: Sequence[str]
+) -> SourceSet:
+    """Adds events cut out of further recordings of the same split, outside the held-out groups."""
+    found: list[Source] = []
+    for listed in data.strong_lists:
+        found += cut_strong_events(_folder(data), listed, labels)
+    for label, folder in data.weak_folders.items():
+        found += gate_weak_events(_folder(data), folder, label)
+    kept_out = set(held_out.groups())
+    more = [
+        source
+        for source in found
+        if source.split == data.split and source.group_name not in kept_out
+    ]
+    return replace(training, events=training.events + tuple(more))
 
 
 def _only_labels(sources: SourceSet, labels: Sequence[str]) -> SourceSet:

@@ -40,6 +40,15 @@ class RecordingsData(_Section):
     folder: str = Field(
         description='folder as `sedsdk.data.read_sources` reads it, or "builtin" for the made corpus'
     )
+    with_speech: bool = Field(False, description="speech/ of the folder becomes distractors")
+    strong_lists: tuple[str, ...] = Field(
+        (), description="lists of strong labels in the folder, whose events training hears too"
+    )
+    weak_folders: dict[str, str] = Field(
+        {},
+        description="label → subfolder of recordings that hold it somewhere; training hears their "
+        "loud spans too",
+    )
     corpus_size: str = Field("demo", description="size of the built-in corpus")
     split: str = Field("train", description="the split that training hears")
     mixing: MixingConfig = MixingConfig()

@@ -162,7 +162,7 @@ def _fit(
     )
 
     def epoch_ended(epoch: int, scores: dict[str, float]) -> None:
-        host.hook.sedsdk_epoch_ended(epoch=epoch, scores=scores, folder=str(run))
+        host.notify("sedsdk_epoch_ended", epoch=epoch, scores=scores, folder=str(run))
 
     brain = DetectorBrain(
         pipeline,

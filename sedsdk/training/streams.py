@@ -100,9 +100,8 @@ class StreamReader:
 
 def _stored_values(frontend: Frontend, clip: Clip) -> np.ndarray:
     samples, _ = read_audio(clip.path, frontend.sample_rate, clip.start or 0.0, clip.end)
-    device = next((buffer.device for buffer in frontend.buffers()), torch.device("cpu"))
-    waveform = torch.from_numpy(samples).unsqueeze(0).to(device)
-    length = torch.tensor([len(samples)], device=device)
+    waveform = torch.from_numpy(samples).unsqueeze(0).to(frontend.device)
+    length = torch.tensor([len(samples)], device=frontend.device)
     with torch.no_grad():
         compute = frontend.energies if frontend.additive else frontend
         values: Tensor = compute(waveform, length).values

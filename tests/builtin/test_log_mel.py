@@ -5,7 +5,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -20,6 +19,8 @@ from sedsdk.errors import AudioError, ConfigError, TrainingError
 from sedsdk.testing import check_part
 from sedsdk.testing.subject import Setting
 from sedsdk.types import Features, FrameGrid
+
+librosa = pytest.importorskip("librosa", reason='needs librosa: pip install "sedsdk[dev]"')
 
 RATE = 8000
 TINY: dict[str, Any] = {
