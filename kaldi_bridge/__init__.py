@@ -1,0 +1,1 @@
+"""Kaldi's acoustic models in torch, without Kaldi; holds nothing yet."""

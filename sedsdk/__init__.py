@@ -16,9 +16,7 @@ name loads its module when it is first asked for.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,7 +116,7 @@ _NAMES_BY_MODULE = {
     "NameTaken PluginError SedsdkError TrainingError UnknownPart",
     "sedsdk.hooks": "API_VERSION DatasetSpec PartSpec RecipeSpec hookimpl",
     "sedsdk.host": "Host default_host",
-    "sedsdk.part": "Part PartConfig PostProcessor",
+    "sedsdk.contract": "Part PartConfig PostProcessor",
     "sedsdk.pipeline": "Pipeline compose",
     "sedsdk.runtime.detector": "Detector load",
     "sedsdk.stages": "Conditioner ConditionerConfig EncodedSpec Encoder Frontend Head StreamSpec",
@@ -129,9 +127,9 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from sedsdk.host import distribution_version
 
-        value: Any = version("sedsdk")
+        value: Any = distribution_version("sedsdk")
     elif name in _MODULE_OF:
         value = getattr(import_module(_MODULE_OF[name]), name)
     else:
@@ -142,18 +140,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _PublicModule(ModuleType):
-    """Keeps `sedsdk.part` the function, although a module of that name lies in the package.
-
-    Importing the module `sedsdk.part` would bind it here; it stays importable by
-    `from sedsdk.part import ...`.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "part" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _PublicModule

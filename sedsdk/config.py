@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from sedsdk.contract import PartConfig
 from sedsdk.errors import ConfigError, did_you_mean
-from sedsdk.host import Host, check_name
 from sedsdk.hooks import PartKind
-from sedsdk.part import PartConfig
+from sedsdk.host import Host, check_name
 from sedsdk.types import MAIN_STREAM
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -163,11 +163,15 @@ class PipelineConfig(BaseModel):
         """
         return PipelineConfig(
             labels=self.labels,
-            frontends={name: ref.completed("frontend", host) for name, ref in self.frontends.items()},
+            frontends={
+                name: ref.completed("frontend", host) for name, ref in self.frontends.items()
+            },
             conditioners=tuple(ref.completed("conditioner", host) for ref in self.conditioners),
             encoder=self.encoder.completed("encoder", host),
             head=self.head.completed("head", host),
-            postprocessors=tuple(ref.completed("postprocessor", host) for ref in self.postprocessors),
+            postprocessors=tuple(
+                ref.completed("postprocessor", host) for ref in self.postprocessors
+            ),
         )
 
     def plugins(self, host: Host) -> list[str]:

@@ -45,7 +45,7 @@ _CONTRACTS: dict[PartKind, str] = {
     "conditioner": "sedsdk.stages:Conditioner",
     "encoder": "sedsdk.stages:Encoder",
     "head": "sedsdk.stages:Head",
-    "postprocessor": "sedsdk.part:PostProcessor",
+    "postprocessor": "sedsdk.contract:PostProcessor",
 }
 
 _log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Host:
         if allow is None and (listed := os.environ.get(ALLOW_VARIABLE)) is not None:
             allow = {name.strip() for name in listed.split(",") if name.strip()}
 
-        version = _installed_version(PROJECT_NAME)
+        version = distribution_version(PROJECT_NAME)
         self._add(BUILTIN_NAME, import_module(BUILTIN_MODULE), PROJECT_NAME, version)
         for given in plugins:
             name, plugin = given if isinstance(given, tuple) else (_name_of(given), given)
@@ -411,7 +411,7 @@ def _name_of(plugin: Any) -> str:
     return str(name).rsplit(".", 1)[-1].lower().strip("_")
 
 
-def _installed_version(dist: str) -> str:
+def distribution_version(dist: str) -> str:
     try:
         return distribution(dist).version
     except PackageNotFoundError:

@@ -56,7 +56,8 @@ class MaskedBatchNorm(nn.Module):
         """
         full = bool((lengths >= x.shape[2]).all())
         alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
-        if full and (alone or not self.training):
+        several = x.numel() > x.shape[1]  # torch refuses statistics of a single value
+        if full and (not self.training or (alone and several)):
             return F.batch_norm(
                 x,
                 self.running_mean,
@@ -189,9 +190,7 @@ def masked_binary_cross_entropy(
         positive_weight: factor on the term of the label 1.
     """
     weight = logits.new_tensor(positive_weight)
-    losses = F.binary_cross_entropy_with_logits(
-        logits, labels, pos_weight=weight, reduction="none"
-    )
+    losses = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
     losses = torch.where(known, losses, torch.zeros_like(losses)).flatten(1)
     return losses.sum(1) / known.flatten(1).sum(1).clamp(min=1)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sedsdk.config import PartRef, PipelineConfig, read_model
+from sedsdk.contract import PostProcessor
 from sedsdk.host import Host, default_host
-from sedsdk.part import PostProcessor
 from sedsdk.stages import Conditioner, Encoder, Frontend, Head, StreamSpec
 from sedsdk.types import (
     MAIN_STREAM,
@@ -202,7 +202,7 @@ class Pipeline(nn.Module):
         return self.losses(self.head(self.encoder(conditioned)), moved)
 
     def losses(self, prediction: Prediction, targets: Targets) -> Tensor:
-        """Returns the head's loss of every clip, float [B], for targets on the main stream's grid."""
+        """Returns the head's loss of every clip, float [B]; targets on the main stream's grid."""
         n_frames = prediction.frames.shape[1]
         return self.head.loss(prediction, targets.reduced(self.encoder.time_reduction, n_frames))
 
@@ -298,7 +298,7 @@ def _average_copies(prediction: Prediction, copies: int) -> Prediction:
     """Averages the predictions of several conditioned copies of the same clips."""
 
     def average(values: Tensor) -> Tensor:
-        return values.unflatten(0, (copies, -1)).float().mean(0).to(values.dtype)
+        return values.reshape(copies, -1, *values.shape[1:]).float().mean(0).to(values.dtype)
 
     return Prediction(
         average(prediction.clip),

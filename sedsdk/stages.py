@@ -1,7 +1,7 @@
 """The five contracts: who may touch what flows, and what each must keep.
 
 `Frontend`, `Conditioner`, `Encoder` and `Head` are torch modules; `PostProcessor` (from
-`sedsdk.part`) is plain numpy. The law that all of them keep: a clip's result depends neither on
+`sedsdk.contract`) is plain numpy. The law that all of them keep: a clip's result depends neither on
 its padding nor on the clips beside it in the batch. `sedsdk.testing` holds one check per law.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from sedsdk.part import Part, PartConfig, PostProcessor
+from sedsdk.contract import Part, PartConfig, PostProcessor
 from sedsdk.types import Encoded, Features, FrameGrid, Inputs, Prediction, Targets
 
 __all__ = [
@@ -164,14 +164,13 @@ class Conditioner(nn.Module, Part):
             "training" (augmentation).
     """
 
-    Config = ConditionerConfig
+    Config: ClassVar[type[PartConfig]] = ConditionerConfig
     when: Literal["always", "training"] = "training"
 
     def __init__(self, config: Any, streams: Mapping[str, StreamSpec]) -> None:
-        """
-        Args:
-            config: an instance of this class's `Config`.
-            streams: spec of every stream of the pipeline.
+        """Args:
+        config: an instance of this class's `Config`.
+        streams: spec of every stream of the pipeline.
         """
         super().__init__()
         self.config = config
@@ -205,16 +204,16 @@ class Encoder(nn.Module, Part):
     time_reduction: int = 1
 
     def __init__(self, config: Any, streams: Mapping[str, StreamSpec]) -> None:
-        """
-        Args:
-            config: an instance of this class's `Config`.
-            streams: spec of every stream of the pipeline.
+        """Args:
+        config: an instance of this class's `Config`.
+        streams: spec of every stream of the pipeline.
         """
         super().__init__()
         self.config = config
         self.streams = dict(streams)
 
     def forward(self, inputs: Inputs) -> Encoded:
+        """Encodes a batch; see the class for what is kept."""
         raise NotImplementedError
 
 
@@ -222,11 +221,10 @@ class Head(nn.Module, Part):
     """Encoded → Prediction, and the loss of a Prediction against Targets."""
 
     def __init__(self, config: Any, encoded: EncodedSpec, n_classes: int) -> None:
-        """
-        Args:
-            config: an instance of this class's `Config`.
-            encoded: spec of what the encoder gives.
-            n_classes: C.
+        """Args:
+        config: an instance of this class's `Config`.
+        encoded: spec of what the encoder gives.
+        n_classes: C.
         """
         super().__init__()
         self.config = config
@@ -234,6 +232,7 @@ class Head(nn.Module, Part):
         self.n_classes = n_classes
 
     def forward(self, encoded: Encoded) -> Prediction:
+        """Predicts clip [B, C] and frame [B, T', C] probabilities."""
         raise NotImplementedError
 
     def loss(self, prediction: Prediction, targets: Targets) -> Tensor:

@@ -49,11 +49,6 @@ def test_an_unknown_name_is_an_attribute_error():
         sedsdk.detektor  # noqa: B018
 
 
-def test_part_stays_the_function_after_the_module_of_that_name_was_imported():
-    importlib.import_module("sedsdk.part")
-    assert sedsdk.part("crnn").part == "crnn"
-
-
 def test_importing_the_package_imports_nothing_heavy():
     code = (
         "import sys, sedsdk; sedsdk.__version__; dir(sedsdk);"

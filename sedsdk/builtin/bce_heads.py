@@ -1,4 +1,4 @@
-"""Heads trained with binary cross-entropy: `frame_bce` on frame labels, `clip_bce` on clip labels."""
+"""Heads trained with binary cross-entropy: `frame_bce` on frames, `clip_bce` on clips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from sedsdk.contract import PartConfig
 from sedsdk.layers import (
     PROBABILITY_FLOOR,
     masked_binary_cross_entropy,
@@ -16,7 +17,6 @@ from sedsdk.layers import (
     masked_softmax,
     probability_logit,
 )
-from sedsdk.part import PartConfig
 from sedsdk.stages import EncodedSpec, Head
 from sedsdk.types import Encoded, Prediction, Targets, frame_mask
 
@@ -28,7 +28,9 @@ class FrameBceConfig(PartConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="before the output layer")
     positive_weight: float = Field(1.0, gt=0, description="factor on the loss of active frames")
     clip_weight: float = Field(
-        0.0, ge=0, description="weight of the clip loss, on the largest frame, beside the frame loss"
+        0.0,
+        ge=0,
+        description="weight of the clip loss, on the largest frame, beside the frame loss",
     )
 
 
@@ -57,7 +59,9 @@ class FrameBce(Head):
         mask = frames.mask().unsqueeze(-1)
         clip = torch.sigmoid(masked_max(logits, frames.lengths))
         probabilities = torch.sigmoid(logits).masked_fill(~mask, 0.0)
-        return Prediction(clip, probabilities, frames.lengths, frames.grid, {"frame_logits": logits})
+        return Prediction(
+            clip, probabilities, frames.lengths, frames.grid, {"frame_logits": logits}
+        )
 
     def loss(self, prediction: Prediction, targets: Targets) -> Tensor:
         """Returns the binary cross-entropy of each clip: [B]."""

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from sedsdk.contract import PartConfig
 from sedsdk.layers import MaskedBatchNorm, MaskedGru, time_mask
-from sedsdk.part import PartConfig
 from sedsdk.stages import EncodedSpec, Encoder, StreamSpec
 from sedsdk.types import Encoded, Features, Inputs, frame_mask
 
@@ -31,7 +31,8 @@ class CrnnConfig(PartConfig):
     batch_norm: bool = Field(True, description="normalise behind each convolution")
     dropout: float = Field(0.1, ge=0, lt=1, description="behind each convolution and GRU layer")
     self_attention: bool = Field(
-        False, description="trainable scaled dot-product attention over time behind the convolutions"
+        False,
+        description="trainable scaled dot-product attention over time behind the convolutions",
     )
     rnn_units: int = Field(64, gt=0, description="GRU units per direction")
     rnn_layers: int = Field(1, ge=0, description="GRU layers; 0 leaves a plain CNN")
@@ -91,6 +92,7 @@ class Crnn(Encoder):
         features = inputs[self.config.stream].zero_padded()
         lengths = features.lengths
         x = features.values.unsqueeze(1)  # [B, 1, T, F]
+        x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = block(x, lengths)  # [B, C, T, F']
         x = x.transpose(1, 2).flatten(2)  # [B, T, C·F']
@@ -114,7 +116,8 @@ class _Block(nn.Module):
             config.kernel_size,
             padding=(time // 2, frequency // 2),
             bias=not config.batch_norm,
-        )
+            # channels-last weights and input make a CPU a quarter faster
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norm = MaskedBatchNorm(channels) if config.batch_norm else None
         self.pool = pool
         self.pool_kind = config.pooling

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sedsdk.audio.mel import MelScale, mel_filters
 from sedsdk.builtin.mel_bands import MelBands, WindowName, window_values
+from sedsdk.contract import PartConfig
 from sedsdk.errors import ConfigError, TrainingError
-from sedsdk.part import PartConfig
 from sedsdk.stages import Frontend, StreamSpec
 from sedsdk.types import Features
 

@@ -46,7 +46,7 @@ def _of_probabilities(padded: NDArray[np.floating], length: int) -> NDArray[np.f
     block = max(1, BLOCK_VALUES // (length * padded.shape[1]))
     return np.concatenate(
         [
-            np.partition(windows[begin : begin + block], half, axis=-1)[..., half]
+            np.partition(windows[begin : begin + block], half, axis=-1)[..., half].copy()
             for begin in range(0, len(windows), block)
         ]
     )

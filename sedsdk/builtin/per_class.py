@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from sedsdk.contract import PostProcessor
 from sedsdk.errors import ConfigError, did_you_mean
-from sedsdk.part import PostProcessor
 from sedsdk.types import ClipPrediction
 
 

@@ -21,7 +21,7 @@ from pydantic import Field
 from sedsdk.builtin.median_filter import median_filter
 from sedsdk.builtin.per_class import PerClassPostProcessor
 from sedsdk.builtin.runs import Runs, find_runs
-from sedsdk.part import PartConfig
+from sedsdk.contract import PartConfig
 from sedsdk.types import ClipPrediction, Event, FrameGrid
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -143,19 +143,28 @@ class EnergyMixer:
         bank, device = self.bank, self.bank.energies.device
         batch, slots = plans.source.shape
         grid, bands = bank.grid, bank.energies.shape[1]
-        as_tensor = {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in vars(plans).items()}
+        as_tensor = {
+            name: torch.from_numpy(np.ascontiguousarray(value)).to(device)
+            for name, value in vars(plans).items()
+        }
         used = as_tensor["source"] != UNUSED
         source = as_tensor["source"].clamp(min=0)
 
         times = torch.from_numpy(grid.times(self.n_frames)).to(device)
         since = times - as_tensor["onset"].unsqueeze(-1)  # [B, S, T]
-        position = (since * as_tensor["rate"].unsqueeze(-1) + as_tensor["start"].unsqueeze(-1)) / grid.hop_seconds
+        position = (
+            since * as_tensor["rate"].unsqueeze(-1) + as_tensor["start"].unsqueeze(-1)
+        ) / grid.hop_seconds
         index = position.round().long()
         count = bank.frames[source].unsqueeze(-1)
         looped = as_tensor["looped"].unsqueeze(-1)
-        heard = used.unsqueeze(-1) & (looped | ((index >= 0) & (index < count) & (since >= -grid.hop_seconds / 2)))
+        heard = used.unsqueeze(-1) & (
+            looped | ((index >= 0) & (index < count) & (since >= -grid.hop_seconds / 2))
+        )
         there = _there_and_back(index, count)
-        frame = bank.first[source].unsqueeze(-1) + torch.where(looped, there, index.clamp(min=0).minimum(count - 1))
+        frame = bank.first[source].unsqueeze(-1) + torch.where(
+            looped, there, index.clamp(min=0).minimum(count - 1)
+        )
 
         loud = heard.to(torch.float32)
         power = bank.power[frame] * loud  # [B, S, T]
@@ -189,7 +198,9 @@ class EnergyMixer:
                     grid.hop_seconds,
                 )
             total += sound
-        channel = _curve(as_tensor["channel_db"], bands) * _decibel_power(as_tensor["gain_db"]).float().unsqueeze(-1)
+        channel = _curve(as_tensor["channel_db"], bands) * _decibel_power(
+            as_tensor["gain_db"]
+        ).float().unsqueeze(-1)
         axis = (torch.arange(bands, device=device) + 0.5) / bands
         lost = axis.unsqueeze(0) > as_tensor["cut"].unsqueeze(-1)
         channel = torch.where(lost, channel * LOST_BAND_GAIN, channel)
@@ -204,7 +215,11 @@ class EnergyMixer:
         frames = (heard.unsqueeze(-1) & one_hot.unsqueeze(2)).any(1).float()  # [B, T, C]
         known = torch.ones(batch, self.n_classes, dtype=torch.bool, device=heard.device)
         return Targets(
-            frames.amax(1), known, frames, known.unsqueeze(1).expand(-1, n_frames, -1), self.bank.grid
+            frames.amax(1),
+            known,
+            frames,
+            known.unsqueeze(1).expand(-1, n_frames, -1),
+            self.bank.grid,
         )
 
 

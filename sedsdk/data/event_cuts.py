@@ -1,4 +1,4 @@
-"""Isolated events out of recordings that were not cut for mixing: by strong labels, or by a gate."""
+"""Isolated events out of longer recordings: cut by strong labels, or by an energy gate."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def loud_spans(samples: np.ndarray, sample_rate: int) -> list[tuple[float, float
     limit = max(np.percentile(level, QUIET_PERCENTILE) + GATE_RISE_DB, level.max() - GATE_RANGE_DB)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], (level > limit).astype(int), [0]])))
     spans: list[list[float]] = []
-    for first, last in zip(edges[::2] * GATE_FRAME_SECONDS, edges[1::2] * GATE_FRAME_SECONDS, strict=True):
+    for first, last in zip(
+        edges[::2] * GATE_FRAME_SECONDS, edges[1::2] * GATE_FRAME_SECONDS, strict=True
+    ):
         if spans and first - spans[-1][1] <= GATE_GAP_SECONDS:
             spans[-1][1] = last
         else:

@@ -50,13 +50,13 @@ class FeatureCache:
         """Returns the array of a recording, memory-mapped, computing it where it is not kept."""
         file = self.folder / f"{self._key(span)}.npy"
         try:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
+            return _mapped(file)
         except FileNotFoundError:
             pass
         except ValueError:
             file.unlink()
         self._write(file, compute())
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        return _mapped(file)
 
     def _key(self, span: Span) -> str:
         status = os.stat(span.path)
@@ -71,3 +71,8 @@ class FeatureCache:
                 os.unlink(part.name)
                 raise
         os.replace(part.name, file)
+
+
+def _mapped(file: Path) -> np.ndarray:
+    values: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    return values

@@ -18,10 +18,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sedsdk.audio import audio_info
+from sedsdk.contract import PartConfig
 from sedsdk.data.mixture_recipes import TIME_DECIMALS, MixtureRecipe, PlacedSound
 from sedsdk.data.sources import Source, SourceSet
 from sedsdk.errors import AudioError, DataError
-from sedsdk.part import PartConfig
 
 JOINT_LIST = "joint"
 SHORTEST_BACKGROUND_SECONDS = 0.1

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, model_validator
 
+from sedsdk.contract import PartConfig
 from sedsdk.data.sources import Source, SourceSet
 from sedsdk.errors import DataError
-from sedsdk.part import PartConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,9 +53,7 @@ class MixingConfig(PartConfig):
     channel_db: float = Field(
         3.0, ge=0, description="deviation of the random smooth equaliser on the whole clip, dB"
     )
-    swell_db: float = Field(
-        4.0, ge=0, description="deviation of slow swells of the background, dB"
-    )
+    swell_db: float = Field(4.0, ge=0, description="deviation of slow swells of the background, dB")
     swell: float = Field(0.5, ge=0, le=1, description="share of clips with swells")
     reverberation: float = Field(0.4, ge=0, le=1, description="share of sounds with a reverb tail")
     reverberation_seconds: tuple[float, float] = Field(
@@ -186,7 +184,8 @@ class MixturePlanner:
         """Returns the plans of the clips with these indices."""
         drawn = [self._draw_one(np.random.default_rng([self._seed, index])) for index in indices]
         stacked = {
-            field.name: np.stack([one[field.name] for one in drawn]) for field in fields(MixturePlans)
+            field.name: np.stack([one[field.name] for one in drawn])
+            for field in fields(MixturePlans)
         }
         return MixturePlans(**stacked)
 
@@ -204,7 +203,8 @@ class MixturePlanner:
             "equaliser_db": rng.normal(0, 1, (slots, EQUALISER_POINTS)) * config.equaliser_db,
             "reverberation_db": np.full(slots, -np.inf),
             "reverberation_seconds": np.ones(slots),
-            "swell_db": rng.normal(0, config.swell_db, SWELL_POINTS) * (rng.random() < config.swell),
+            "swell_db": rng.normal(0, config.swell_db, SWELL_POINTS)
+            * (rng.random() < config.swell),
             "channel_db": rng.normal(0, 1, EQUALISER_POINTS) * config.channel_db,
             "gain_db": np.asarray(rng.uniform(*config.gain_db)),
             "cut": np.asarray(

@@ -52,7 +52,9 @@ class WaveformMixer:
         rendered = [self._render_one(plans, clip) for clip in range(len(plans))]
         audio = {}
         for rate in sample_rates:
-            clips = [torch.from_numpy(resample(samples, self._rate, rate)) for samples, _ in rendered]
+            clips = [
+                torch.from_numpy(resample(samples, self._rate, rate)) for samples, _ in rendered
+            ]
             audio[rate] = (torch.stack(clips).float(), torch.full((len(clips),), len(clips[0])))
         spans = [events for _, events in rendered]
         return audio, lambda features: self._targets(spans, features)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sedsdk.part import PostProcessor
+from sedsdk.contract import PostProcessor
 from sedsdk.plots.spectrogram import draw_spectrogram, log_mel_spectrogram
 from sedsdk.plots.style import (
     GRID_COLOUR,

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sedsdk.config import PipelineConfig, read_model
 from sedsdk.errors import BundleError, ConfigError, MissingPlugin, UnknownPart
 from sedsdk.hooks import API_VERSION
-from sedsdk.host import ALLOW_VARIABLE, Host, PluginRecord, default_host
+from sedsdk.host import ALLOW_VARIABLE, Host, PluginRecord, default_host, distribution_version
 from sedsdk.pipeline import Pipeline
 from sedsdk.runtime.blocks import shortest_clip
 from sedsdk.runtime.card import ModelCard
@@ -165,12 +165,10 @@ def read_bundle_config(folder: PathLike) -> BundleConfig:
 
 
 def _describe(pipeline: Pipeline, card: ModelCard, weights_sha256: str) -> BundleConfig:
-    from importlib.metadata import version
-
     config = pipeline.config.completed(pipeline.host)
     return BundleConfig(
         format_version=FORMAT_VERSION,
-        sedsdk_version=version("sedsdk"),
+        sedsdk_version=distribution_version("sedsdk"),
         api_version=API_VERSION,
         labels_digest=config.labels_digest,
         weights_sha256=weights_sha256,

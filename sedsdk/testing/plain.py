@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from sedsdk.contract import PartConfig, PostProcessor
 from sedsdk.hooks import PartSpec, hookimpl
 from sedsdk.layers import masked_binary_cross_entropy, masked_max
-from sedsdk.part import PartConfig, PostProcessor
 from sedsdk.stages import EncodedSpec, Encoder, Frontend, Head, StreamSpec
 from sedsdk.types import ClipPrediction, Encoded, Features, FrameGrid, Inputs, Prediction, Targets
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from sedsdk.config import PartRef, part, read_model
+from sedsdk.contract import PartConfig
 from sedsdk.errors import UnknownPart
 from sedsdk.hooks import PartKind, PartSpec
 from sedsdk.host import Host, PluginRecord, default_host
 from sedsdk.offers import Offer, OfferKind
-from sedsdk.part import PartConfig
 from sedsdk.stages import EncodedSpec, Frontend, StreamSpec
 from sedsdk.testing import plain
 from sedsdk.testing.batches import (

@@ -115,7 +115,9 @@ class MixtureBatches(Dataset[MixturePlans]):
         frontends: dict[str, Frontend] = dict(self._pipeline.frontends.items())  # type: ignore[arg-type]
         if self._waveforms is not None:
             audio, targets = self._waveforms.render(batch, self._pipeline.sample_rates)
-            moved = {rate: (wave.to(device), length.to(device)) for rate, (wave, length) in audio.items()}
+            moved = {
+                rate: (wave.to(device), length.to(device)) for rate, (wave, length) in audio.items()
+            }
             inputs = self._pipeline.features(moved)
             return inputs, targets(inputs.main).to(device)
         streams: dict[str, Features] = {}
@@ -158,7 +160,7 @@ class Chunk:
 class ChunkBatch:
     """Stored streams of a batch of chunks, with the clips they come from."""
 
-    stored: list[dict[str, np.ndarray]]
+    stored: list[Stored]
     clips: list[Clip]
     offsets: list[float]
 

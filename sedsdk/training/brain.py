@@ -62,8 +62,8 @@ class AveragedWeights(nn.Module):
         """Takes in the module's present parameters."""
         steps = int(self.steps)
         decay = min(self._decay, (1 + steps) / (10 + steps))
-        averages = list(self.averages)
-        torch._foreach_lerp_(averages, self._sources, 1 - decay)
+        for average, source in zip(self.averages, self._sources, strict=True):
+            average.lerp_(source, 1 - decay)
         self.steps += 1
 
     @contextmanager
@@ -142,7 +142,7 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
     # SpeechBrain's interface
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Tensor:
-        """Returns the losses of a training batch, or of a validation batch while noting its clips."""
+        """Returns the losses of a batch; of a validation batch it notes the clips too."""
         if stage == sb.Stage.TRAIN:
             inputs, targets = self.batches.tensors(batch, self.device)
             losses: Tensor = self.modules.step(inputs, targets, self._generator())

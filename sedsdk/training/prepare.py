@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from sedsdk.audio import audio_info
-from sedsdk.data.event_cuts import cut_strong_events, gate_weak_events
 from sedsdk.data.energy_mixer import EnergyBank, EnergyMixer
+from sedsdk.data.event_cuts import cut_strong_events, gate_weak_events
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.manifest import Clip, Manifest, check_files
 from sedsdk.data.mixture_plans import MixturePlanner
@@ -138,9 +138,7 @@ def recorded_sources(
         from sedsdk.data.corpus import make_corpus
 
         say("making the built-in corpus")
-        made = make_corpus(
-            folder / DATA_FOLDER / "corpus", size=data.corpus_size, workers=workers
-        )
+        made = make_corpus(folder / DATA_FOLDER / "corpus", size=data.corpus_size, workers=workers)
         return _only_labels(made, labels)
     return read_sources(_folder(data), labels, data.with_speech)
 
@@ -177,9 +175,7 @@ def _only_labels(sources: SourceSet, labels: Sequence[str]) -> SourceSet:
     return SourceSet(wanted, sources.backgrounds, sources.distractors + others, sources.problems)
 
 
-def _mixtures(
-    sources: SourceSet, held_out: HeldOut, folder: Path, workers: int
-) -> Manifest:
+def _mixtures(sources: SourceSet, held_out: HeldOut, folder: Path, workers: int) -> Manifest:
     return synthesise(sources, held_out.mixtures, folder, workers=workers)
 
 

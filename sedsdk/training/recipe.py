@@ -38,7 +38,7 @@ class RecordingsData(_Section):
 
     kind: Literal["recordings"]
     folder: str = Field(
-        description='folder as `sedsdk.data.read_sources` reads it, or "builtin" for the made corpus'
+        description='as `sedsdk.data.read_sources` reads it, or "builtin" for the made corpus'
     )
     with_speech: bool = Field(False, description="speech/ of the folder becomes distractors")
     strong_lists: tuple[str, ...] = Field(

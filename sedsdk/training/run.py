@@ -111,9 +111,7 @@ def train(
 
     _claim(run, recipe, rank)
     pipeline = Pipeline(recipe.pipeline, host, seed=recipe.training.seed).to(device)
-    prepared = _in_turn(
-        rank, lambda: prepare(recipe, pipeline, run, share, device, say), world
-    )
+    prepared = _in_turn(rank, lambda: prepare(recipe, pipeline, run, share, device, say), world)
     torch.manual_seed(recipe.training.seed + rank)
     validation = _in_turn(
         rank,
@@ -197,12 +195,12 @@ def _fit(
     if brain.averaged is not None:
         brain.averaged.apply_for_good()
     meta = {} if chosen is None else chosen.meta
-    return {name: float(value) for name, value in meta.items() if isinstance(value, int | float)}
+    return {name: float(meta[name]) for name in ("epoch", *SCORES) if name in meta}
 
 
 def validation_loader(clips: ScoringClips) -> Any:
     """Returns a torch loader over batches of whole clips."""
-    return torch.utils.data.DataLoader(clips, batch_size=None, shuffle=False)  # type: ignore[arg-type, var-annotated]
+    return torch.utils.data.DataLoader(clips, batch_size=None, shuffle=False)  # type: ignore[arg-type]
 
 
 def _finish(
@@ -223,33 +221,43 @@ def _finish(
             text = json.dumps(fitted.as_dict(), indent=1)
             write_atomically(run / THRESHOLDS_FILE, text.encode())
     problems = [*result.problems, *validation.problems]
-    report = None
+    report, page = None, ""
     if prepared.test is not None:
         say(f"scoring {len(prepared.test)} test clips")
         test = ScoringClips(prepared.test, prepared.reader, pipeline.labels, pipeline.device)
         problems += test.problems
         if test.reference:
-            where = "validation data only" if fitted is not None else "nowhere: they are the recipe's"
+            where = "on validation data only" if fitted is not None else "by hand, in the recipe"
             scored = report_on_clips(
                 pipeline,
                 predict_clips(pipeline, test),
                 test,
                 "Test scores",
-                [f"thresholds were fitted on {where}", f"best epoch {result.best.get('epoch', 0):g}"],
+                [f"thresholds set {where}", f"best epoch {result.best.get('epoch', 0):g}"],
             )
             scored.write(run / SCORES_FOLDER)
             report = json.loads(scored.to_json())
-    save_bundle(pipeline, result.bundle, _card(recipe, result.best, report))
-    done = {"recipe": _recipe_digest(recipe), "best": result.best, "report": report, "problems": problems}
+            page = scored.to_markdown()
+    save_bundle(pipeline, result.bundle, _card(recipe, result.best, report, page))
+    done = {
+        "recipe": _recipe_digest(recipe),
+        "best": result.best,
+        "report": report,
+        "problems": problems,
+    }
     write_atomically(run / RESULT_FILE, json.dumps(done, indent=1).encode())
     return TrainingResult(run, result.bundle, result.best, report, tuple(problems))
 
 
-def _card(recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None) -> ModelCard:
+def _card(
+    recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None, page: str
+) -> ModelCard:
     return ModelCard(
         data=_data_in_words(recipe),
         limits=_LIMITS,
-        scores={"validation": best, "test": report},
+        labels_source=_labels_in_words(recipe),
+        scores={"validation": dict(best), "test": report},
+        scores_page=page,
         training={
             "data": recipe.data.model_dump(mode="json"),
             "settings": recipe.training.model_dump(mode="json"),
@@ -274,6 +282,12 @@ def _data_in_words(recipe: Recipe) -> str:
     if isinstance(data, ManifestData):
         return f"Clips of {data.train}; thresholds fitted on {data.validation}."
     return f'Data set {data.name}, part "{data.train}"; thresholds fitted on "{data.validation}".'
+
+
+def _labels_in_words(recipe: Recipe) -> str:
+    if isinstance(recipe.data, RecordingsData):
+        return "Where the synthesiser placed isolated events."
+    return "The labels of the manifests, as their makers gave them."
 
 
 def load_trained(result: TrainingResult, host: Host | None = None) -> Pipeline:

@@ -186,7 +186,7 @@ def report_on_clips(
 def validation_scorer(
     pipeline: Pipeline, clips: ScoringClips
 ) -> Callable[[Sequence[ClipPrediction]], dict[str, float]]:
-    """Returns the function that scores an epoch: threshold-free, and with the thresholds in place."""
+    """Returns the function that scores an epoch, without thresholds and with those in place."""
     from sklearn.metrics import average_precision_score
 
     from sedsdk.evaluation import count_events
@@ -215,7 +215,8 @@ def validation_scorer(
                     labels[first:last, pipeline.labels.index(event.label)] = True
             truth.append(labels)
             scores.append(prediction.frames)
-        found = {"clip_average_precision": mean_precision(np.array(clip_truth), np.array(clip_scores))}
+        precision = mean_precision(np.array(clip_truth), np.array(clip_scores))
+        found = {"clip_average_precision": precision}
         if truth:
             found["frame_average_precision"] = mean_precision(
                 np.concatenate(truth), np.concatenate(scores)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from sedsdk.contract import PostProcessor
 from sedsdk.errors import ConfigError
 from sedsdk.host import Host
-from sedsdk.part import PostProcessor
 from sedsdk.types import ClipPrediction, Event, FrameGrid
 
 LABELS = ("babycry", "glassbreak", "gunshot")

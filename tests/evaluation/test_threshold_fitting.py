@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from sedsdk.config import PartRef
+from sedsdk.contract import PartConfig, PostProcessor
 from sedsdk.errors import ConfigError, DataError, UnknownPart
 from sedsdk.evaluation import event_scores, fit_postprocessors, rare_event_scores
 from sedsdk.evaluation.search import central_minimum, on_plateau
 from sedsdk.hooks import PartSpec, hookimpl
 from sedsdk.host import Host
-from sedsdk.part import PartConfig, PostProcessor
 from sedsdk.types import ClipPrediction, Event, FrameGrid
 
 LABELS = ("babycry", "gunshot")

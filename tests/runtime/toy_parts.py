@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from sedsdk.contract import PartConfig
 from sedsdk.hooks import PartSpec, hookimpl
-from sedsdk.part import PartConfig
 from sedsdk.pipeline import Pipeline
 from sedsdk.stages import EncodedSpec, Encoder, Frontend, StreamSpec
 from sedsdk.types import Encoded, Features, FrameGrid, Inputs, frame_mask

@@ -15,10 +15,10 @@ import torch
 from pydantic import ConfigDict, Field, field_serializer
 from torch import Tensor, nn
 
+from sedsdk.contract import PartConfig, PostProcessor
 from sedsdk.errors import PluginError
 from sedsdk.hooks import PartKind
 from sedsdk.host import Host
-from sedsdk.part import PartConfig, PostProcessor
 from sedsdk.stages import Conditioner, ConditionerConfig, EncodedSpec, StreamSpec
 from sedsdk.testing import (
     LAWS,

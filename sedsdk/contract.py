@@ -1,4 +1,4 @@
-"""What every part is: a class with a nested `Config`. Torch-free, so post-processors stay so too."""
+"""What every part is: a class with a nested `Config`. Torch-free, as post-processors are."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class PostProcessor(Part):
     """
 
     def __init__(self, config: Any, labels: tuple[str, ...]) -> None:
-        """
-        Args:
-            config: an instance of this class's `Config`.
-            labels: class names in the order of the probability columns.
+        """Args:
+        config: an instance of this class's `Config`.
+        labels: class names in the order of the probability columns.
         """
         self.config = config
         self.labels = labels
 
     def __call__(self, clip: ClipPrediction) -> ClipPrediction:
+        """Returns the processed clip."""
         raise NotImplementedError
 
     @classmethod
