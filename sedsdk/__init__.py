@@ -127,9 +127,12 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from sedsdk.host import distribution_version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value: Any = distribution_version("sedsdk")
+        try:
+            value: Any = version("sedsdk")
+        except PackageNotFoundError:  # run from a source tree, not installed
+            value = ""
     elif name in _MODULE_OF:
         value = getattr(import_module(_MODULE_OF[name]), name)
     else:

@@ -412,6 +412,7 @@ def _name_of(plugin: Any) -> str:
 
 
 def distribution_version(dist: str) -> str:
+    """Returns a distribution's version, or "" where it runs from a source tree, not installed."""
     try:
         return distribution(dist).version
     except PackageNotFoundError:

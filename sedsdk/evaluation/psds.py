@@ -174,5 +174,5 @@ def _import_sed_scores_eval() -> tuple[ModuleType, Any]:
             from sed_scores_eval.base_modules.scores import create_score_dataframe
         except ModuleNotFoundError as error:
             library = (error.name or "sed_scores_eval").partition(".")[0]
-            raise missing_dependency(library, "PSDS", "train") from error
+            raise missing_dependency(library, "PSDS", "psds") from error
     return intersection_based, create_score_dataframe
