@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sedsdk.contract import PartConfig
-from sedsdk.errors import ConfigError, did_you_mean
+from sedsdk.errors import ConfigError, PluginError, did_you_mean
 from sedsdk.hooks import PartKind
 from sedsdk.host import Host, check_name
 from sedsdk.types import MAIN_STREAM
@@ -89,8 +89,14 @@ class PartRef(BaseModel):
         Raises:
             UnknownPart: no loaded plugin offers the name.
             ConfigError: an option is unknown or wrong.
+            PluginError: the part cannot be imported, or has an option named "part".
         """
         part = host.load(kind, self.part)
+        if "part" in part.Config.model_fields:
+            raise PluginError(
+                f'{kind} {self.part} has an option named "part", which is the key of the part\'s '
+                f"name in every config. Its plugin has to rename the option."
+            )
         return part, read_model(part.Config, self.options, f"{kind} {self.part}")
 
     def completed(self, kind: PartKind, host: Host) -> PartRef:
@@ -100,8 +106,14 @@ class PartRef(BaseModel):
         return PartRef.model_validate({"part": name, **config.model_dump(mode="json")})
 
 
-def part(name: str, **options: Any) -> PartRef:
-    """Names a part for `compose`: `part("log_mel", n_mels=64)`."""
+def part(name: str, /, **options: Any) -> PartRef:
+    """Names a part for `compose`: `part("log_mel", n_mels=64)`.
+
+    Raises:
+        ConfigError: the name is none, or an option is called "part".
+    """
+    if "part" in options:
+        raise ConfigError(f'part {name}: "part" is the key of the name and can be no option')
     return read_model(PartRef, {"part": name, **options}, f"part {name}")
 
 

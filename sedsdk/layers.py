@@ -89,16 +89,18 @@ class MaskedBatchNorm(nn.Module):
         totals = torch.cat([sums, count])
         if not alone:
             totals = _sum_over_processes(totals)
-        mean, count = totals[:-1] / totals[-1], totals[-1]
+        count = totals[-1]
+        mean = totals[:-1] / count.clamp(min=1)
         shape = (1, -1) + (1,) * (x.dim() - 2)
         squares = (((x.to(wide) - mean.view(shape)) * mask) ** 2).sum(axes)
         if not alone:
             squares = _sum_over_processes(squares)
-        var = squares / count
+        var = squares / count.clamp(min=1)
         with torch.no_grad():
+            momentum = (self.momentum * (count > 0)).to(self.running_mean.dtype)
             unbiased = var * (count / (count - 1).clamp(min=1))
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
         return mean, var
 
 
@@ -185,17 +187,22 @@ def masked_binary_cross_entropy(
 
     Args:
         logits: [B, ...].
-        labels: the same shape, in [0, 1].
+        labels: the same shape, in [0, 1]; where unknown, anything.
         known: bool, the same shape.
         positive_weight: factor on the term of the label 1.
     """
     weight = logits.new_tensor(positive_weight)
+    labels = torch.where(known, labels, torch.zeros_like(labels))
     losses = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
     losses = torch.where(known, losses, torch.zeros_like(losses)).flatten(1)
     return losses.sum(1) / known.flatten(1).sum(1).clamp(min=1)
 
 
 def probability_logit(probability: Tensor) -> Tensor:
-    """Returns log(p / (1 − p)), with p kept 1e-7 away from 0 and 1."""
-    clamped = probability.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    """Returns log(p / (1 − p)), with p kept 1e-7 away from 0 and 1; at least float32.
+
+    Half precision cannot tell 1 − 1e-7 from 1, so it is widened first.
+    """
+    wide = probability.to(torch.promote_types(probability.dtype, torch.float32))
+    clamped = wide.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
     return torch.log(clamped) - torch.log1p(-clamped)

@@ -57,7 +57,7 @@ class Pipeline(nn.Module):
         self.labels = config.labels
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)  # of the CPU alone: parts are built there
             self._build()
 
     def _build(self) -> None:
@@ -82,11 +82,17 @@ class Pipeline(nn.Module):
         self.set_postprocessors(config.postprocessors)
 
     def set_postprocessors(self, refs: Sequence[PartRef]) -> None:
-        """Replaces the post-processors, as threshold fitting does, and their part of the config."""
-        self.postprocessors: list[PostProcessor] = []
+        """Replaces the post-processors, as threshold fitting does, and their part of the config.
+
+        Raises:
+            UnknownPart: a part is not installed; the old ones stay.
+            ConfigError: an option is unknown or wrong; the old ones stay.
+        """
+        postprocessors: list[PostProcessor] = []
         for ref in refs:
             part, options = ref.resolve("postprocessor", self.host)
-            self.postprocessors.append(part(options, self.labels))
+            postprocessors.append(part(options, self.labels))
+        self.postprocessors = postprocessors
         self.config = self.config.model_copy(update={"postprocessors": tuple(refs)})
 
     # What it expects
@@ -160,16 +166,19 @@ class Pipeline(nn.Module):
         """Predicts clips and post-processes them; evaluation mode, no gradients.
 
         Args:
-            waveforms: float arrays [N] of any lengths, in [-1, 1].
+            waveforms: float arrays [N] of any lengths, in [-1, 1]; none gives an empty list.
             sample_rate: their rate in hertz.
         """
-        was_training = self.training
+        if len(waveforms) == 0:
+            return []
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             with torch.inference_mode():
                 prediction = self(self.features(self.batch(waveforms, sample_rate)))
         finally:
-            self.train(was_training)
+            for module, mode in modes:
+                module.training = mode
         return self.postprocess(prediction)
 
     def postprocess(self, prediction: Prediction) -> list[ClipPrediction]:
@@ -255,14 +264,19 @@ def compose(
         ConfigError: an option is unknown or wrong, or parts do not fit together.
     """
     values = {
-        "labels": tuple(labels),
+        "labels": _listed(labels),
         "frontends": dict(frontend) if isinstance(frontend, Mapping) else {MAIN_STREAM: frontend},
-        "conditioners": tuple(conditioners),
+        "conditioners": _listed(conditioners),
         "encoder": encoder,
         "head": head,
-        "postprocessors": tuple(postprocessors),
+        "postprocessors": _listed(postprocessors),
     }
     return Pipeline(read_model(PipelineConfig, values, "pipeline"), host, seed)
+
+
+def _listed(values: Sequence[Any]) -> Any:
+    """Returns a tuple, but a text as it is: it is no list of its letters, and gets refused."""
+    return values if isinstance(values, str) else tuple(values)
 
 
 def _concatenate(

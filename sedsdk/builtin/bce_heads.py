@@ -55,7 +55,7 @@ class FrameBce(Head):
     def forward(self, encoded: Encoded) -> Prediction:
         """Predicts: frames [B, T, H] → clip [B, C] and frame [B, T, C] probabilities."""
         frames = encoded.frames
-        logits = self.output(frames.values)
+        logits = _widened(self.output(frames.values))
         mask = frames.mask().unsqueeze(-1)
         clip = torch.sigmoid(masked_max(logits, frames.lengths))
         probabilities = torch.sigmoid(logits).masked_fill(~mask, 0.0)
@@ -116,7 +116,7 @@ class ClipBce(Head):
     def forward(self, encoded: Encoded) -> Prediction:
         """Predicts: frames [B, T, H] → clip [B, C] and frame [B, T, C] probabilities."""
         frames, lengths = encoded.frames, encoded.frames.lengths
-        logits = self.output(frames.values)
+        logits = _widened(self.output(frames.values))
         mask = frames.mask().unsqueeze(-1)
         probabilities = torch.sigmoid(logits).masked_fill(~mask, 0.0)
         extras = {"frame_logits": logits}
@@ -129,7 +129,7 @@ class ClipBce(Head):
             clip_logits = probability_logit((probabilities**2).sum(1) / total)
         else:
             assert self.score is not None
-            weights = masked_softmax(self.score(frames.values), lengths)
+            weights = masked_softmax(_widened(self.score(frames.values)), lengths)
             clip_logits = probability_logit((weights * probabilities).sum(1))
             extras["attention"] = weights
         extras["clip_logits"] = clip_logits
@@ -153,3 +153,8 @@ def _dense(size: int, hidden: int, dropout: float, n_classes: int) -> nn.Sequent
     if dropout:
         layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(size, n_classes))
+
+
+def _widened(values: Tensor) -> Tensor:
+    """Returns at least float32: half precision rounds probabilities near 1 to 1."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sedsdk.contract import PartConfig
+from sedsdk.errors import ConfigError, did_you_mean
 from sedsdk.layers import MaskedBatchNorm, MaskedGru, time_mask
 from sedsdk.stages import EncodedSpec, Encoder, StreamSpec
-from sedsdk.types import Encoded, Features, Inputs, frame_mask
+from sedsdk.types import MAIN_STREAM, Encoded, Features, Inputs, frame_mask
 
 
 class CrnnConfig(PartConfig):
@@ -63,6 +64,9 @@ class Crnn(Encoder):
     the EDC paper's Section 3.1.
 
     Attention maps: with `self_attention`, "self_attention" [B, T, T].
+
+    Raises:
+        ConfigError: the pipeline has no such stream, or its frames are not those of "main".
     """
 
     Config = CrnnConfig
@@ -70,7 +74,7 @@ class Crnn(Encoder):
 
     def __init__(self, config: CrnnConfig, streams: Mapping[str, StreamSpec]) -> None:
         super().__init__(config, streams)
-        source = streams[config.stream]
+        source = _stream(config.stream, streams)
         bands, previous = source.size, 1
         self.blocks = nn.ModuleList()
         for channels, pool in zip(config.channels, config.frequency_pooling, strict=True):
@@ -102,6 +106,22 @@ class Crnn(Encoder):
         if self.recurrent is not None:
             x = self.recurrent(x, lengths)
         return Encoded(Features(self.dropout(x), lengths, features.grid), attention=maps)
+
+
+def _stream(name: str, streams: Mapping[str, StreamSpec]) -> StreamSpec:
+    """Returns the stream to read; its frames have to be those that labels lie on."""
+    if name not in streams:
+        raise ConfigError(
+            f'encoder crnn reads stream "{name}", the pipeline has: {", ".join(streams)}.'
+            f"{did_you_mean(name, streams)} Set stream to one of them."
+        )
+    main = streams.get(MAIN_STREAM, streams[name])
+    if streams[name].grid != main.grid:
+        raise ConfigError(
+            f'encoder crnn reads stream "{name}" with {streams[name].grid}, but labels lie on '
+            f'stream "{MAIN_STREAM}" with {main.grid}. Make their hops and centres equal.'
+        )
+    return streams[name]
 
 
 class _Block(nn.Module):
@@ -148,6 +168,6 @@ class _SelfAttention(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         valid = frame_mask(lengths, x.shape[1])
         scores = self.query(x) @ self.key(x).transpose(1, 2) / x.shape[2] ** 0.5  # [B, T, T]
-        scores = scores.masked_fill(~valid.unsqueeze(1), torch.finfo(x.dtype).min)
-        weights = torch.softmax(scores, dim=-1) * valid.unsqueeze(-1).to(x.dtype)
+        scores = scores.masked_fill(~valid.unsqueeze(1), torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, dim=-1).masked_fill(~valid.unsqueeze(-1), 0.0)
         return weights @ self.value(x), weights

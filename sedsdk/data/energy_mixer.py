@@ -6,8 +6,9 @@ sound, change them, add them, and let the frontend compress the sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,11 +22,13 @@ from sedsdk.data.sources import Source
 from sedsdk.stages import Frontend
 from sedsdk.types import Features, FrameGrid, Targets
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 NOISE_SECONDS = 20.0
 LOWEST_POWER = 1e-9
 """Mean square below which a background counts as silence when levels are set: −90 dB."""
 LOST_BAND_GAIN = 1e-5
-REVERBERATION_DOUBLINGS = 7
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,23 @@ def _energies_and_power(samples: np.ndarray, frontend: Frontend) -> np.ndarray:
     return np.concatenate([energies.numpy(), power[:, None]], axis=1).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What every slot S of a batch plays.
+
+    Attributes:
+        heard: bool [B, S, T].
+        frame: int64 [B, S, T], frame of the bank.
+        gain: [B, S, T], power gain, zero where nothing is heard.
+        equaliser: [B, S, bands], power gain.
+    """
+
+    heard: Tensor
+    frame: Tensor
+    gain: Tensor
+    equaliser: Tensor
+
+
 class EnergyMixer:
     """Turns plans into band energies and frame targets, on the bank's device.
 
@@ -140,73 +160,113 @@ class EnergyMixer:
             Energies [B, T, bands] and targets with frame labels [B, T, C] on the same grid; all
             clips have the full length.
         """
-        bank, device = self.bank, self.bank.energies.device
+        bank = self.bank
         batch, slots = plans.source.shape
-        grid, bands = bank.grid, bank.energies.shape[1]
-        as_tensor = {
-            name: torch.from_numpy(np.ascontiguousarray(value)).to(device)
+        drawn = {
+            name: torch.from_numpy(np.ascontiguousarray(value)).to(bank.energies.device)
             for name, value in vars(plans).items()
         }
-        used = as_tensor["source"] != UNUSED
-        source = as_tensor["source"].clamp(min=0)
+        layout = self._layout(drawn, plans.noise_slot)
+        total = bank.energies.new_zeros(batch, self.n_frames, bank.energies.shape[1])
+        used = plans.source != UNUSED
+        with_tail = used & np.isfinite(plans.reverberation_db)
+        for slot in range(slots):
+            if slot <= plans.noise_slot:
+                self._add_running(total, layout, slot, np.flatnonzero(used[:, slot]))
+                continue
+            dry = np.flatnonzero(used[:, slot] & ~with_tail[:, slot])
+            if dry.size:
+                clip, time, sound = self._placed(layout, drawn, slot, dry)
+                total.view(-1, sound.shape[1]).index_add_(0, clip * self.n_frames + time, sound)
+            wet = np.flatnonzero(with_tail[:, slot])
+            if wet.size:
+                self._add_with_tails(total, layout, drawn, slot, wet)
+        total *= _channel(drawn, total.shape[2]).unsqueeze(1)
+        lengths = torch.full((batch,), self.n_frames, device=total.device)
+        return Features(total, lengths, bank.grid), self._targets(drawn["label"], layout.heard)
 
-        times = torch.from_numpy(grid.times(self.n_frames)).to(device)
-        since = times - as_tensor["onset"].unsqueeze(-1)  # [B, S, T]
-        position = (
-            since * as_tensor["rate"].unsqueeze(-1) + as_tensor["start"].unsqueeze(-1)
-        ) / grid.hop_seconds
-        index = position.round().long()
+    def _layout(self, drawn: Mapping[str, Tensor], noise_slot: int) -> _Layout:
+        """Says which bank frame every slot plays when, and how loud."""
+        bank, grid = self.bank, self.bank.grid
+        used, looped = drawn["source"] != UNUSED, drawn["looped"].unsqueeze(-1)
+        source = drawn["source"].clamp(min=0)
+        times = torch.from_numpy(grid.times(self.n_frames)).to(source.device)
+        since = times - drawn["onset"].unsqueeze(-1)  # [B, S, T]
+        seconds = since * drawn["rate"].unsqueeze(-1) + drawn["start"].unsqueeze(-1)
+        index = (seconds / grid.hop_seconds).round_().long()
         count = bank.frames[source].unsqueeze(-1)
-        looped = as_tensor["looped"].unsqueeze(-1)
-        heard = used.unsqueeze(-1) & (
-            looped | ((index >= 0) & (index < count) & (since >= -grid.hop_seconds / 2))
+        inside = (index >= 0) & (index < count) & (since >= -grid.hop_seconds / 2)
+        heard = used.unsqueeze(-1) & (looped | inside)
+        played = torch.where(
+            looped, _there_and_back(index, count), index.clamp_(min=0).minimum(count - 1)
         )
-        there = _there_and_back(index, count)
-        frame = bank.first[source].unsqueeze(-1) + torch.where(
-            looped, there, index.clamp(min=0).minimum(count - 1)
-        )
+        frame = bank.first[source].unsqueeze(-1) + played
 
-        loud = heard.to(torch.float32)
-        power = bank.power[frame] * loud  # [B, S, T]
-        swell = _curve(as_tensor["swell_db"], self.n_frames).unsqueeze(1)  # [B, 1, T]
-        background_slots = torch.zeros(slots, dtype=torch.bool, device=device)
-        background_slots[: plans.noise_slot] = True
-        gains = _decibel_power(as_tensor["level_db"]).float().unsqueeze(-1)  # [B, S, 1]
-        gains = torch.where(background_slots.view(1, -1, 1), gains * swell, gains)
-        behind = (power * gains)[:, : plans.noise_slot].sum(1, keepdim=True)  # [B, 1, T]
+        loud = heard.to(bank.power.dtype)
+        power = bank.power[frame] * loud
+        gain = (
+            _decibel_power(drawn["level_db"])
+            .to(loud.dtype)
+            .unsqueeze(-1)
+            .repeat_interleave(self.n_frames, -1)
+        )
+        gain[:, :noise_slot] *= _curve(drawn["swell_db"], self.n_frames).unsqueeze(1)
+        behind = (power * gain)[:, :noise_slot].sum(1, keepdim=True)  # [B, 1, T]
         heard_frames = loud.sum(-1).clamp(min=1)
         under = ((behind * loud).sum(-1) / heard_frames).clamp(min=LOWEST_POWER)
         own = (power.sum(-1) / heard_frames).clamp(min=LOWEST_POWER)
-        placed = torch.arange(slots, device=device) > plans.noise_slot
-        gains = torch.where(placed.view(1, -1, 1), gains * (under / own).unsqueeze(-1), gains)
+        gain[:, noise_slot + 1 :] *= (under / own)[:, noise_slot + 1 :].unsqueeze(-1)
+        equaliser = _curve(drawn["equaliser_db"], bank.energies.shape[1])
+        return _Layout(heard, frame, gain * loud, equaliser)
 
-        equaliser = _curve(as_tensor["equaliser_db"], bands)  # [B, S, bands]
-        total = torch.zeros(batch, self.n_frames, bands, device=device)
-        for slot in range(slots):
-            if not bool(used[:, slot].any()):
-                continue
-            sound = bank.energies[frame[:, slot]]  # [B, T, bands]
-            if bool(placed[slot]):
-                sound = _shifted(sound, as_tensor["shift"][:, slot] * bands)
-            sound = sound * equaliser[:, slot].unsqueeze(1)
-            sound = sound * (gains[:, slot] * loud[:, slot]).unsqueeze(-1)
-            if bool(placed[slot]):
-                sound = _reverberated(
-                    sound,
-                    as_tensor["reverberation_db"][:, slot],
-                    as_tensor["reverberation_seconds"][:, slot],
-                    grid.hop_seconds,
-                )
-            total += sound
-        channel = _curve(as_tensor["channel_db"], bands) * _decibel_power(
-            as_tensor["gain_db"]
-        ).float().unsqueeze(-1)
-        axis = (torch.arange(bands, device=device) + 0.5) / bands
-        lost = axis.unsqueeze(0) > as_tensor["cut"].unsqueeze(-1)
-        channel = torch.where(lost, channel * LOST_BAND_GAIN, channel)
-        lengths = torch.full((batch,), self.n_frames, device=device)
-        features = Features(total * channel.unsqueeze(1), lengths, grid)
-        return features, self._targets(as_tensor["label"], heard)
+    def _add_running(
+        self, total: Tensor, layout: _Layout, slot: int, clips: NDArray[np.intp]
+    ) -> None:
+        """Adds the backgrounds or the noise of those clips that have one in the slot."""
+        if not clips.size:
+            return
+        rows = torch.from_numpy(clips).to(total.device)
+        sound = self.bank.energies[layout.frame[rows, slot]]  # [n, T, bands]
+        sound *= layout.gain[rows, slot].unsqueeze(-1)
+        sound *= layout.equaliser[rows, slot].unsqueeze(1)
+        total.index_add_(0, rows, sound)
+
+    def _placed(
+        self,
+        layout: _Layout,
+        drawn: Mapping[str, Tensor],
+        slot: int,
+        clips: NDArray[np.intp],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the heard frames of a slot: row in `clips` → clip [N], frame [N], sound."""
+        rows = torch.from_numpy(clips).to(layout.heard.device)
+        row, time = layout.heard[rows, slot].nonzero(as_tuple=True)
+        clip = rows[row]
+        sound = self.bank.energies[layout.frame[clip, slot, time]]  # [N, bands]
+        sound = _shifted(sound, drawn["shift"][clip, slot] * sound.shape[1])
+        sound *= layout.gain[clip, slot, time].unsqueeze(-1)
+        sound *= layout.equaliser[clip, slot]
+        return clip, time, sound
+
+    def _add_with_tails(
+        self,
+        total: Tensor,
+        layout: _Layout,
+        drawn: Mapping[str, Tensor],
+        slot: int,
+        clips: NDArray[np.intp],
+    ) -> None:
+        rows = torch.from_numpy(clips).to(total.device)
+        clip, time, sound = self._placed(layout, drawn, slot, clips)
+        spread = total.new_zeros(len(rows), *total.shape[1:])
+        spread[torch.searchsorted(rows, clip), time] = sound
+        spread = _reverberated(
+            spread,
+            drawn["reverberation_db"][rows, slot],
+            drawn["reverberation_seconds"][rows, slot],
+            self.bank.grid.hop_seconds,
+        )
+        total.index_add_(0, rows, spread)
 
     def _targets(self, label: Tensor, heard: Tensor) -> Targets:
         batch, _, n_frames = heard.shape
@@ -241,30 +301,39 @@ def _curve(points_db: Tensor, n: int) -> Tensor:
     return _decibel_power(curve.view(*points_db.shape[:-1], n))
 
 
+def _channel(drawn: Mapping[str, Tensor], bands: int) -> Tensor:
+    """Returns the power gain of the whole clip per band: [B, bands]."""
+    gain = _curve(drawn["channel_db"], bands)
+    gain = gain * _decibel_power(drawn["gain_db"]).to(gain.dtype).unsqueeze(-1)
+    axis = (torch.arange(bands, device=gain.device) + 0.5) / bands
+    lost = axis.unsqueeze(0) > drawn["cut"].unsqueeze(-1)
+    return torch.where(lost, gain * LOST_BAND_GAIN, gain)
+
+
 def _shifted(sound: Tensor, bands: Tensor) -> Tensor:
-    """Moves [B, T, F] by a fractional number of bands per clip; the edge band fills up."""
-    n = sound.shape[2]
-    wanted = torch.arange(n, device=sound.device) - bands.unsqueeze(-1)  # [B, F]
+    """Moves frames [N, F] by a fractional number of bands each; the edge band fills up."""
+    n = sound.shape[1]
+    wanted = torch.arange(n, device=sound.device) - bands.unsqueeze(-1)  # [N, F]
     low = wanted.floor()
-    share = (wanted - low).to(sound.dtype).unsqueeze(1)
-    lower = low.long().clamp(0, n - 1).unsqueeze(1).expand_as(sound)
-    upper = (low.long() + 1).clamp(0, n - 1).unsqueeze(1).expand_as(sound)
-    return sound.gather(2, lower) * (1 - share) + sound.gather(2, upper) * share
+    share = (wanted - low).to(sound.dtype)
+    lower = sound.gather(1, low.long().clamp_(0, n - 1))
+    upper = sound.gather(1, (low.long() + 1).clamp_(0, n - 1))
+    return torch.lerp(lower, upper, share)
 
 
 def _reverberated(sound: Tensor, level_db: Tensor, seconds: Tensor, hop_seconds: float) -> Tensor:
     """Adds an exponential tail: y = x + level · (1 − a) Σ_k a^k x_{t−1−k}, a = 10^(−6 hop / T60).
 
-    The sum runs over 2^7 frames and is built by doubling: seven shifted additions.
+    The sum runs until it has fallen by 60 dB, and is built by doubling: each step adds what came
+    2^i frames before. A clip's own T60 ends its sum, so that other clips' tails do not matter.
     """
-    if bool(torch.isneginf(level_db).all()):
-        return sound
-    decay = (10.0 ** (-6.0 * hop_seconds / seconds)).to(sound.dtype).view(-1, 1, 1)
-    tail = F.pad(sound, (0, 0, 1, 0))[:, :-1]
-    for step in range(REVERBERATION_DOUBLINGS):
-        delay = 2**step
-        if delay >= sound.shape[1]:
-            break
-        tail = tail + decay**delay * F.pad(tail, (0, 0, delay, 0))[:, :-delay]
-    level = _decibel_power(level_db).to(sound.dtype).view(-1, 1, 1)
-    return sound + level * (1 - decay) * tail
+    frames = (seconds / hop_seconds).view(-1, 1, 1)  # in which the tail falls by 60 dB
+    decay = 10.0 ** (-6.0 / frames)
+    tail = F.pad(sound, (0, 0, 1, 0))[:, :-1].contiguous()
+    delay, longest = 1, min(float(frames.max()), sound.shape[1] - 1)
+    while delay < longest:
+        share = torch.where(frames > delay, decay**delay, torch.zeros_like(decay))
+        tail[:, delay:] += share.to(sound.dtype) * tail[:, :-delay]
+        delay *= 2
+    level = _decibel_power(level_db).view(-1, 1, 1) * (1 - decay)
+    return tail.mul_(level.to(sound.dtype)).add_(sound)

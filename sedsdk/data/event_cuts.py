@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sedsdk.audio import read_audio
 from sedsdk.data.manifest import Manifest
 from sedsdk.data.sources import AUDIO_SUFFIXES, Source, read_origin
 from sedsdk.errors import AudioError, DataError
+
+_log = logging.getLogger(__name__)
 
 GATE_FRAME_SECONDS = 0.02
 GATE_RISE_DB = 12.0
@@ -58,7 +61,7 @@ def gate_weak_events(root: Path, folder: str, label: str) -> tuple[Source, ...]:
     """Returns the loud spans of recordings that are known to hold a class somewhere.
 
     A gate knows nothing of classes: use it where the class is the loudest thing in its clips, for
-    training only.
+    training only. A recording that cannot be read is left out with a warning.
 
     Args:
         root: folder of recordings; its `origin.csv`, if there, gives groups and splits.
@@ -78,7 +81,8 @@ def gate_weak_events(root: Path, folder: str, label: str) -> tuple[Source, ...]:
             continue
         try:
             samples, rate = read_audio(path)
-        except AudioError:
+        except AudioError as error:
+            _log.warning("left out of the training events: %s", error)
             continue
         name = _name_in(root, path)
         cells = origin[name].cells if name in origin else {}
@@ -108,9 +112,8 @@ def loud_spans(samples: np.ndarray, sample_rate: int) -> list[tuple[float, float
     limit = max(np.percentile(level, QUIET_PERCENTILE) + GATE_RISE_DB, level.max() - GATE_RANGE_DB)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], (level > limit).astype(int), [0]])))
     spans: list[list[float]] = []
-    for first, last in zip(
-        edges[::2] * GATE_FRAME_SECONDS, edges[1::2] * GATE_FRAME_SECONDS, strict=True
-    ):
+    times = edges * (frame / sample_rate)
+    for first, last in zip(times[::2].tolist(), times[1::2].tolist(), strict=True):
         if spans and first - spans[-1][1] <= GATE_GAP_SECONDS:
             spans[-1][1] = last
         else:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
 from sedsdk.config import digest
+
+_log = logging.getLogger(__name__)
 
 
 class Span(Protocol):
@@ -33,8 +37,9 @@ class FeatureCache:
     """Keeps one array per recording and configuration.
 
     The key is the file (path, size, time of change), the span and `config`; a changed file or
-    option therefore computes again. Files are written aside and renamed, so a killed run leaves
-    none that is half written, and several processes may share a folder.
+    option therefore computes again, and so does a damaged array. Files are written aside and
+    renamed, so a killed run leaves none that is half written, and several processes may share a
+    folder.
 
     Args:
         folder: where the arrays are kept; made if it is not there.
@@ -53,8 +58,8 @@ class FeatureCache:
             return _mapped(file)
         except FileNotFoundError:
             pass
-        except ValueError:
-            file.unlink()
+        except (ValueError, EOFError, BadZipFile):
+            _log.warning("%s is damaged and computed again", file)
         self._write(file, compute())
         return _mapped(file)
 

@@ -17,6 +17,7 @@ from sedsdk.types import Features, Targets
 
 KEPT_SOURCES = 512
 REVERBERATION_SEED = 20170731
+MEL_CORNER_HERTZ = 700.0
 
 
 class WaveformMixer:
@@ -73,7 +74,9 @@ class WaveformMixer:
                 behind += sound * 10 ** ((plans.level_db[clip, slot] + swell_db) / 20)
         mixture = behind.copy()
         if plans.source[clip, plans.noise_slot] != UNUSED:
-            noise = np.random.default_rng([plans.source[clip].sum(), n]).normal(size=n)
+            start = np.float64(plans.start[clip, plans.noise_slot])
+            noise = np.random.default_rng(int(start.view(np.uint64))).normal(size=n)
+            noise = self._equalised(noise, plans.equaliser_db[clip, plans.noise_slot])
             mixture += noise * 10 ** (plans.level_db[clip, plans.noise_slot] / 20)
         events: list[tuple[int, float, float]] = []
         for slot in range(plans.noise_slot + 1, plans.source.shape[1]):
@@ -90,7 +93,7 @@ class WaveformMixer:
             if plans.label[clip, slot] != NO_LABEL:
                 label = int(plans.label[clip, slot])
                 events.append((label, first / self._rate, last / self._rate))
-        mixture = _equalised(mixture, plans.channel_db[clip], float(plans.cut[clip]))
+        mixture = self._equalised(mixture, plans.channel_db[clip], float(plans.cut[clip]))
         return (mixture * 10 ** (plans.gain_db[clip] / 20)).astype(np.float32), events
 
     def _looped(self, plans: MixturePlans, clip: int, slot: int) -> np.ndarray:
@@ -98,16 +101,16 @@ class WaveformMixer:
         period = max(2 * (len(samples) - 1), 1)
         index = (np.arange(self._n_samples) + round(plans.start[clip, slot] * self._rate)) % period
         index = np.where(index >= len(samples), period - index, index)
-        return _equalised(samples[index], plans.equaliser_db[clip, slot], 1.0)
+        return self._equalised(samples[index], plans.equaliser_db[clip, slot])
 
     def _placed(self, plans: MixturePlans, clip: int, slot: int) -> tuple[np.ndarray, int]:
         samples = self._read(int(plans.source[clip, slot]))
-        samples = samples[round(plans.start[clip, slot] * self._rate) :]
+        samples = samples[min(round(plans.start[clip, slot] * self._rate), len(samples) - 1) :]
         heard = max(1, round(len(samples) / plans.rate[clip, slot]))
         position = np.arange(heard) * plans.rate[clip, slot]
         sound = np.interp(position, np.arange(len(samples)), samples)
         first = min(round(plans.onset[clip, slot] * self._rate), self._n_samples - 1)
-        return _equalised(sound, plans.equaliser_db[clip, slot], 1.0), first
+        return self._equalised(sound, plans.equaliser_db[clip, slot]), first
 
     def _reverberated(
         self, sound: np.ndarray, plans: MixturePlans, clip: int, slot: int
@@ -141,11 +144,17 @@ class WaveformMixer:
         known = features.mask().cpu().unsqueeze(2).expand(-1, -1, self._n_classes)
         return Targets(frames.amax(1), known.any(1), frames, known, features.grid)
 
-
-def _equalised(samples: np.ndarray, points_db: np.ndarray, cut: float) -> np.ndarray:
-    """Filters with a smooth curve over the mel axis, in dB at equally spaced points."""
-    spectrum = np.fft.rfft(samples)
-    share = np.log1p(np.linspace(0, 31.5, len(spectrum))) / np.log1p(31.5)
-    gain = 10 ** (np.interp(share, np.linspace(0, 1, len(points_db)), points_db) / 20)
-    gain[share > cut] *= np.sqrt(LOST_BAND_GAIN)
-    return np.fft.irfft(spectrum * gain, len(samples))
+    def _equalised(
+        self, samples: np.ndarray, points_db: np.ndarray, cut: float = 1.0
+    ) -> np.ndarray:
+        """Filters with a curve over the mel axis, in dB at equally spaced points from 0 to f/2."""
+        if cut >= 1 and not points_db.any():
+            return samples
+        spectrum = np.fft.rfft(samples)
+        mel = np.log1p(np.fft.rfftfreq(len(samples), 1 / self._rate) / MEL_CORNER_HERTZ)
+        share = mel / np.log1p(self._rate / 2 / MEL_CORNER_HERTZ)
+        gain = 10 ** (np.interp(share, np.linspace(0, 1, len(points_db)), points_db) / 20)
+        if cut < 1:
+            gain[share > cut] *= np.sqrt(LOST_BAND_GAIN)
+        filtered: np.ndarray = np.fft.irfft(spectrum * gain, len(samples))
+        return filtered

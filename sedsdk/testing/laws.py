@@ -24,7 +24,7 @@ LAWS = {
 """Every law of the kit: its name, and what it asks."""
 
 
-class LawBroken(AssertionError): - it reads as what it says
+class LawBroken(AssertionError):
     """A part that does not keep one of the laws.
 
     Attributes:

@@ -131,7 +131,7 @@ class MixtureBatches(Dataset[MixturePlans]):
         return Inputs(streams), main_targets
 
     def fit_frontends(self) -> None:
-        """Fits the frontends on mixtures that no epoch uses (those of epoch 0)."""
+        """Fits the frontends on the mixtures that come before those of epoch 1."""
         frontends: dict[str, Frontend] = dict(self._pipeline.frontends.items())  # type: ignore[arg-type]
         plans = [self._planner.draw(range(i, i + 32)) for i in range(0, self.FIT_CLIPS, 32)]
         for name, frontend in frontends.items():
@@ -242,7 +242,7 @@ class ClipBatches(Dataset[ChunkBatch]):
                         torch.tensor([len(values)]),
                         frontend.energy_spec.grid,
                     ).to(frontend.device)
-                    for values in (self._reader.read(clip)[name] for clip in self._clips)
+                    for values in (self._reader.read(clip, [name])[name] for clip in self._clips)
                 )
             else:
                 rate = frontend.sample_rate

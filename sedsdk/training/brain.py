@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import speechbrain as sb
 import torch
+from speechbrain.utils.distributed import ddp_all_reduce, ddp_broadcast
 from torch import Tensor, nn
 
 from sedsdk.pipeline import Pipeline
@@ -137,6 +138,7 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
         self._epoch = 0
         self._train_loss = float("nan")
         self._clips: list[ClipPrediction] = []
+        self._clip_losses: list[Tensor] = []
         self._scores: Curve = {}
 
     # SpeechBrain's interface
@@ -150,14 +152,17 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
         inputs, targets = batch
         prediction = self.pipeline(inputs)
         self._clips += clip_predictions(prediction, self.pipeline.labels)
-        return self.pipeline.losses(prediction, targets)
+        losses = self.pipeline.losses(prediction, targets)
+        self._clip_losses.append(losses.float().cpu())
+        return losses
 
     def compute_objectives(self, predictions: Tensor, batch: Any, stage: sb.Stage) -> Tensor:
         """Returns the mean of the clips' losses."""
         return predictions.float().mean()
 
     def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
-        """Sets the learning rate of this step."""
+        """Sets the learning rate of this step, and the seed of dropout."""
+        torch.manual_seed(self._seed(DROPOUT_STREAM))
         rate = learning_rate(self.config, self.optimizer_step, len(self.batches))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -167,19 +172,31 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
         if self.averaged is not None and should_step:
             self.averaged.update()
 
+    def check_gradients(self) -> None:
+        """Stops before a gradient that is not finite reaches the weights.
+
+        Raises:
+            ValueError: one is not; the message says so.
+        """
+        gradients = [p.grad for p in self.modules.parameters() if p.grad is not None]
+        if not bool(torch.stack([torch.isfinite(each).all() for each in gradients]).all()):
+            raise ValueError("a gradient is not finite")
+
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Forgets the clips of the last validation."""
-        self._clips = []
+        self._clips, self._clip_losses = [], []
         self._epoch = epoch or 0
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Scores and writes the curves after each validation; the checkpoint follows."""
         if stage == sb.Stage.TRAIN:
-            self._train_loss = float(stage_loss)
+            self._train_loss = _mean_over_processes(float(stage_loss), self.device)
             return
         assert epoch is not None
-        scores = {"valid_loss": float(stage_loss), **self.score_clips(self._clips)}
-        self._clips = []
+        valid_loss = float(torch.cat(self._clip_losses).mean())
+        found = {"valid_loss": valid_loss, **self.score_clips(self._clips)}
+        scores: Curve = ddp_broadcast(found)
+        self._clips, self._clip_losses = [], []
         self.epoch_counter.update_metric(scores[self.config.score])
         row = {
             "epoch": float(epoch),
@@ -201,11 +218,21 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
         )
 
     def _generator(self) -> torch.Generator:
-        seed = np.random.SeedSequence([self.config.seed, self._epoch, self.step, self._rank])
-        return torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
+        return torch.Generator().manual_seed(self._seed())
+
+    def _seed(self, *stream: int) -> int:
+        """Returns a seed that this step alone has, so that a resumed run draws the same."""
+        here = [self.config.seed, self._epoch, self.step, self._rank, *stream]
+        return int(np.random.SeedSequence(here).generate_state(1)[0])
 
 
 CURVES_FILE = "curves.csv"
+DROPOUT_STREAM = 1
+
+
+def _mean_over_processes(value: float, device: torch.device | str) -> float:
+    total = ddp_all_reduce(torch.tensor(value, device=device), torch.distributed.ReduceOp.SUM)
+    return float(total) / int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:

@@ -18,7 +18,7 @@ from sedsdk.data.mixture_plans import MixturePlanner
 from sedsdk.data.mixtures import synthesise
 from sedsdk.data.sources import Source, SourceSet, read_sources
 from sedsdk.data.waveform_mixer import WaveformMixer
-from sedsdk.errors import DataError
+from sedsdk.errors import AudioError, DataError
 from sedsdk.pipeline import Pipeline
 from sedsdk.stages import Frontend
 from sedsdk.training.batches import Batches, ClipBatches, MixtureBatches, Share
@@ -106,7 +106,9 @@ def _from_recordings(
         say(f"recording: {problem}")
     training = sources.split(data.split)
     if data.validation.split is None:
-        training, held_out = training.folds(data.validation.folds)[data.validation.fold]
+        heard, held_out = training.folds(data.validation.folds)[data.validation.fold]
+        if not data.validation.cross_fit:
+            training = heard
     else:
         held_out = sources.split(data.validation.split)
     training = _with_cut_events(training, held_out, data, pipeline.labels)
@@ -156,7 +158,7 @@ def _with_cut_events(
         found += cut_strong_events(_folder(data), listed, labels)
     for label, folder in data.weak_folders.items():
         found += gate_weak_events(_folder(data), folder, label)
-    kept_out = set(held_out.groups())
+    kept_out = set() if data.validation.cross_fit else set(held_out.groups())
     more = [
         source
         for source in found
@@ -235,6 +237,8 @@ def _from_manifests(
     train, validation, test = parts
     assert train is not None
     assert validation is not None
+    say(f"reading {len(train)} training clips")
+    train = _readable(train, reader, problems)
     for problem in problems:
         say(f"left out: {problem}")
     training = recipe.training
@@ -249,6 +253,21 @@ def _from_manifests(
         share,
     )
     return Prepared(batches, validation, test, reader, tuple(problems))
+
+
+def _readable(manifest: Manifest, reader: StreamReader, problems: list[str]) -> Manifest:
+    """Leaves out clips whose damage shows only when they are read, as that of a cut FLAC file."""
+    kept: list[Clip] = []
+    for clip in manifest:
+        try:
+            reader.check(clip)
+        except AudioError as error:
+            problems.append(str(error))
+        else:
+            kept.append(clip)
+    if not kept:
+        raise DataError(f"no training clip can be read; the first problem: {problems[0]}")
+    return replace(manifest, clips=tuple(kept))
 
 
 def _parts(recipe: Recipe, pipeline: Pipeline) -> list[Manifest | None]:

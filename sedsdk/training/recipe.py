@@ -31,6 +31,18 @@ class HeldOut(_Section):
         4, ge=2, description="without a split: one part in so many of the training groups"
     )
     fold: int = Field(0, ge=0, description="which of these parts is held out")
+    cross_fit: bool = Field(
+        False,
+        description="hold out every part once, for thresholds, and train the detector on all",
+    )
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> HeldOut:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds = {self.folds}, got {self.fold}")
+        if self.cross_fit and self.split is not None:
+            raise ValueError("cross_fit holds out folds; leave split out")
+        return self
 
 
 class RecordingsData(_Section):
@@ -106,6 +118,9 @@ class TrainingConfig(_Section):
         "frame_average_precision",
         description="validation score that picks the best epoch: valid_loss, "
         "frame_average_precision, clip_average_precision, event_error_rate or event_f1",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="the epoch that is saved; last: nothing is picked on validation data"
     )
     patience: int = Field(10, ge=1, description="stop after so many epochs without a better score")
     minimum_epochs: int = Field(0, ge=0, description="never stop before")
@@ -196,17 +211,24 @@ def _override(values: Any, override: str, parse: Any) -> None:
         raise ConfigError(f'"{override}" is no override. Write section.field=value.')
     target = values
     for step in steps[:-1]:
-        if isinstance(target, list) and step.isdigit() and int(step) < len(target):
-            target = target[int(step)]
-        elif isinstance(target, dict):
-            if isinstance(target.get(step), str):
-                target[step] = {"part": target[step]}
-            target = target.setdefault(step, {})
-        else:
+        place = _place(target, step)
+        if place is None:
             raise ConfigError(f'"{override}": the recipe has no {path}')
-    if isinstance(target, list) and steps[-1].isdigit() and int(steps[-1]) < len(target):
-        target[int(steps[-1])] = parse(text)
-    elif isinstance(target, dict):
-        target[steps[-1]] = parse(text)
-    else:
+        within = target[place] if isinstance(target, list) else target.get(place, {})
+        if isinstance(within, str):
+            within = {"part": within}
+        target[place] = within
+        target = within
+    place = _place(target, steps[-1])
+    if place is None:
         raise ConfigError(f'"{override}": the recipe has no {path}')
+    target[place] = parse(text)
+
+
+def _place(target: Any, step: str) -> Any:
+    """Returns the key or index that a step of a path names; None where there is none."""
+    if isinstance(target, dict):
+        return step
+    if isinstance(target, list) and step.isdigit() and int(step) < len(target):
+        return int(step)
+    return None

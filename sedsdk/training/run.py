@@ -20,9 +20,12 @@ from sedsdk.host import Host, default_host
 from sedsdk.pipeline import Pipeline
 from sedsdk.runtime.bundle import ModelCard, load_bundle, save_bundle
 from sedsdk.training.batches import Share
+from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds
 from sedsdk.training.prepare import Prepared, prepare
+from sedsdk.training.ready import check_score, fit_frontends
 from sedsdk.training.recipe import SCORES, ManifestData, Recipe, RecordingsData
 from sedsdk.training.score import (
+    Judged,
     ScoringClips,
     fit_to_clips,
     predict_clips,
@@ -94,36 +97,71 @@ def train(
 
     run = Path(folder)
     say = say or logging.getLogger("sedsdk.training").info
-    if finished := _finished(run, recipe):
-        say(f"{run} holds a finished run of this recipe")
-        return finished
     host = host or default_host()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if rank:
         say = _silent
     share = _share(recipe, rank, world)
     device = device or _best_device()
-    if world > 1:
-        backend = "nccl" if device.startswith("cuda") else "gloo"
-        sb.utils.distributed.ddp_init_group({"distributed_backend": backend})
     if device == "cuda" and world > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    settings = _Settings(host, device, share, progress, say)
+    if world == 1:
+        return _train_all(recipe, run, settings)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    sb.utils.distributed.ddp_init_group({"distributed_backend": backend})
+    try:
+        return _train_all(recipe, run, settings)
+    finally:
+        torch.distributed.destroy_process_group()
 
-    _claim(run, recipe, rank)
+
+@dataclass(frozen=True)
+class _Settings:
+    """How a run is carried out; nothing of it changes what is learned."""
+
+    host: Host
+    device: str
+    share: Share
+    progress: bool
+    say: Say
+
+
+def _train_all(recipe: Recipe, run: Path, settings: _Settings) -> TrainingResult:
+    """Trains the folds of a cross-fitted recipe, then the recipe itself."""
+    _claim(run, recipe, settings.share.rank)
+    folds = fold_runs(recipe, run)
+    for fold in folds:
+        settings.say(f"fold {fold.folder.name}: training without its recordings")
+        _claim(fold.folder, fold.recipe, settings.share.rank)
+        _train_one(fold.recipe, fold.folder, settings, [])
+    return _train_one(recipe, run, settings, folds)
+
+
+def _train_one(
+    recipe: Recipe, run: Path, settings: _Settings, folds: list[FoldRun]
+) -> TrainingResult:
+    """Trains one recipe in its folder, or returns what is there."""
+    host, device, say, share = settings.host, settings.device, settings.say, settings.share
+    rank, world = share.rank, share.world
+    if finished := _finished(run, recipe):
+        say(f"{run} holds a finished run of this recipe")
+        return finished
     pipeline = Pipeline(recipe.pipeline, host, seed=recipe.training.seed).to(device)
     prepared = _in_turn(rank, lambda: prepare(recipe, pipeline, run, share, device, say), world)
-    torch.manual_seed(recipe.training.seed + rank)
+    _in_turn(rank, lambda: fit_frontends(pipeline, prepared, run), world)
     validation = _in_turn(
         rank,
         lambda: ScoringClips(prepared.validation, prepared.reader, pipeline.labels, device),
         world,
     )
-    best = _fit(recipe, pipeline, prepared, validation, run, host, device, share, progress)
+    check_score(recipe, validation)
+    best = _fit(recipe, pipeline, prepared, validation, run, host, device, share, settings.progress)
 
     bundle = run / BUNDLE_FOLDER
     result = TrainingResult(run, bundle, best, None, prepared.problems)
     if rank == 0:
-        result = _finish(recipe, pipeline, prepared, validation, result, say)
+        result = _finish(recipe, pipeline, prepared, validation, result, settings, folds)
     _barrier(world)
     return result
 
@@ -144,19 +182,20 @@ def _fit(
     from speechbrain.dataio.dataloader import SaveableDataLoader
 
     from sedsdk.training.brain import DetectorBrain
+    from sedsdk.training.checkpoints import WholeCheckpointer
 
     config = recipe.training
-    checkpointer = sb.utils.checkpoints.Checkpointer(run / CHECKPOINT_FOLDER)
-    if not checkpointer.list_checkpoints():
-        with torch.no_grad():
-            prepared.batches.fit_frontends()
+    checkpointer = WholeCheckpointer(run / CHECKPOINT_FOLDER)
     loader = SaveableDataLoader(
         prepared.batches, batch_size=None, shuffle=False, num_workers=config.workers
     )
     checkpointer.add_recoverable("position", loader)
     direction = SCORES[config.score]
     counter = sb.utils.epoch_loop.EpochCounterWithStopper(
-        config.epochs, config.patience, config.minimum_epochs, direction
+        config.epochs,
+        config.epochs if config.keep == "last" else config.patience,
+        config.minimum_epochs,
+        direction,
     )
 
     def epoch_ended(epoch: int, scores: dict[str, float]) -> None:
@@ -175,6 +214,8 @@ def _fit(
             "device": device,
             "precision": _precision(config.precision, device),
             "max_grad_norm": config.max_gradient_norm,
+            "nonfinite_patience": 0,
+            "skip_nonfinite_grads": True,
             "ckpt_interval_minutes": config.checkpoint_minutes,
             "noprogressbar": not (progress and sys.stderr.isatty()),
             "distributed_backend": "nccl" if device.startswith("cuda") else "gloo",
@@ -187,15 +228,20 @@ def _fit(
         if "not finite" not in str(error):
             raise
         raise TrainingError(
-            f"the loss is not finite. Lower training.learning_rate (now {config.learning_rate:g}); "
-            f"the checkpoints before it are kept in {run / CHECKPOINT_FOLDER}."
+            f"{_what_is_not_finite(error)} is not finite. Lower training.learning_rate "
+            f"(now {config.learning_rate:g}); the checkpoints before it are kept in "
+            f"{run / CHECKPOINT_FOLDER}."
         ) from None
-    key = {"min_key": config.score} if direction == "min" else {"max_key": config.score}
+    key = {} if config.keep == "last" else {f"{direction}_key": config.score}
     chosen = checkpointer.recover_if_possible(**key)
     if brain.averaged is not None:
         brain.averaged.apply_for_good()
     meta = {} if chosen is None else chosen.meta
     return {name: float(meta[name]) for name in ("epoch", *SCORES) if name in meta}
+
+
+def _what_is_not_finite(error: ValueError) -> str:
+    return "a gradient" if "gradient" in str(error) else "the loss"
 
 
 def validation_loader(clips: ScoringClips) -> Any:
@@ -209,18 +255,24 @@ def _finish(
     prepared: Prepared,
     validation: ScoringClips,
     result: TrainingResult,
-    say: Say,
+    settings: _Settings,
+    folds: list[FoldRun],
 ) -> TrainingResult:
     """Fits thresholds, saves the detector, scores it on the test part, notes that it is done."""
-    run = result.folder
+    run, say = result.folder, settings.say
+    problems = [*result.problems, *validation.problems]
     fitted = None
     if recipe.training.fit_thresholds:
         say("fitting thresholds on validation data")
-        fitted = fit_to_clips(pipeline, predict_clips(pipeline, validation), validation)
+        if folds:
+            judged, lost = judge_folds(folds, settings.host, settings.device)
+            problems += lost
+        else:
+            judged = Judged.of(validation, predict_clips(pipeline, validation))
+        fitted = fit_to_clips(pipeline, judged)
         if fitted is not None:
             text = json.dumps(fitted.as_dict(), indent=1)
             write_atomically(run / THRESHOLDS_FILE, text.encode())
-    problems = [*result.problems, *validation.problems]
     report, page = None, ""
     if prepared.test is not None:
         say(f"scoring {len(prepared.test)} test clips")

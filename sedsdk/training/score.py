@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from sedsdk.errors import AudioError
 from sedsdk.evaluation import FittedPostProcessors, Report, fit_postprocessors
 from sedsdk.pipeline import Pipeline
 from sedsdk.training.streams import Stored, StreamReader, clip_targets
-from sedsdk.types import ClipPrediction, Inputs, Targets, clip_predictions
+from sedsdk.types import ClipPrediction, Event, Inputs, Targets, clip_predictions
 
 BATCH_FRAMES = 12000
 """Most frames, padding included, in one batch of whole clips: bounds memory, not results."""
@@ -80,7 +81,7 @@ class ScoringClips:
         return [prediction for prediction in ordered if prediction is not None]
 
     @property
-    def reference(self) -> dict[str, tuple]:  # type: ignore[type-arg]
+    def reference(self) -> dict[str, tuple[Event, ...]]:
         """The events to find, by clip id; clips without strong labels are left out."""
         return {
             clip.id: tuple(event for event in clip.events if event.label in self._labels)
@@ -131,26 +132,49 @@ def predict_clips(pipeline: Pipeline, clips: ScoringClips) -> dict[str, ClipPred
     return {clip.id: prediction for clip, prediction in zip(clips.clips, ordered, strict=True)}
 
 
-def fit_to_clips(
-    pipeline: Pipeline,
-    predictions: Mapping[str, ClipPrediction],
-    clips: ScoringClips,
-) -> FittedPostProcessors | None:
+@dataclass(frozen=True)
+class Judged:
+    """Predictions with what they are judged by, by clip id; clips with strong labels only.
+
+    Attributes:
+        predictions: before any post-processing.
+        reference: the events to find.
+        groups: recording group.
+        made_for: class that each mixture was made for; None if they were not made for one.
+    """
+
+    predictions: dict[str, ClipPrediction]
+    reference: dict[str, tuple[Event, ...]]
+    groups: dict[str, str]
+    made_for: dict[str, str] | None
+
+    @classmethod
+    def of(cls, clips: ScoringClips, predictions: Mapping[str, ClipPrediction]) -> Judged:
+        """Puts the predictions of clips beside their labels."""
+        reference, made_for = clips.reference, clips.made_for
+        return cls(
+            {clip_id: predictions[clip_id] for clip_id in reference},
+            reference,
+            {clip_id: clips.groups[clip_id] for clip_id in reference},
+            None if made_for is None else {clip_id: made_for[clip_id] for clip_id in reference},
+        )
+
+
+def fit_to_clips(pipeline: Pipeline, judged: Judged) -> FittedPostProcessors | None:
     """Fits the pipeline's post-processors across recording groups and puts them in place.
 
     Returns None, and leaves them as they are, where the pipeline makes no events or no clip has
     strong labels.
     """
-    reference = clips.reference
     names = [ref.part.rsplit("/", 1)[-1] for ref in pipeline.config.postprocessors]
-    if not reference or "to_events" not in names:
+    if not judged.reference or "to_events" not in names:
         return None
     fitted = fit_postprocessors(
         pipeline.config.postprocessors,
-        {clip_id: predictions[clip_id] for clip_id in reference},
-        reference,
-        groups={clip_id: clips.groups[clip_id] for clip_id in reference},
-        clip_class=clips.made_for,
+        judged.predictions,
+        judged.reference,
+        groups=judged.groups,
+        clip_class=judged.made_for,
         search={name: {} for name in names if name not in DECIDING_PARTS},
         host=pipeline.host,
     )

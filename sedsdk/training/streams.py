@@ -38,14 +38,20 @@ class StreamReader:
         self._folder = cache_folder
         self._caches: dict[str, FeatureCache | None] = {}
 
-    def read(self, clip: Clip) -> dict[str, np.ndarray]:
+    def read(self, clip: Clip, streams: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Returns the clip's array [T, F] for every stream.
+
+        Args:
+            clip: to read.
+            streams: names of those wanted; None for all.
 
         Raises:
             AudioError: the recording cannot be read.
         """
         stored = {}
         for name, frontend in self._frontends().items():
+            if streams is not None and name not in streams:
+                continue
 
             def compute(frontend: Frontend = frontend) -> np.ndarray:
                 return _stored_values(frontend, clip)
@@ -53,6 +59,24 @@ class StreamReader:
             cache = self._cache(name, frontend)
             stored[name] = compute() if cache is None else cache.get(clip, compute)
         return stored
+
+    def check(self, clip: Clip) -> None:
+        """Reads a clip from end to end, and keeps those of its streams that fitting leaves alone.
+
+        Raises:
+            AudioError: the recording cannot be read.
+        """
+        frontends = self._frontends()
+        kept = [
+            name
+            for name, frontend in frontends.items()
+            if frontend.additive and self._cache(name, frontend) is not None
+        ]
+        if kept:
+            self.read(clip, kept)
+        else:
+            rate = frontends[MAIN_STREAM].sample_rate
+            read_audio(clip.path, rate, clip.start or 0.0, clip.end)
 
     def inputs(self, clips: Sequence[Stored], device: torch.device | str) -> Inputs:
         """Pads stored clips to one batch and finishes the features on the device."""

@@ -11,7 +11,7 @@ from sedsdk.errors import ConfigError, DataError, MissingDependency
 from sedsdk.evaluation import PSDS_SCENARIO_1, PSDS_SCENARIO_2, PsdsParameters, psds_scores
 from sedsdk.types import ClipPrediction, Event, FrameGrid
 
-pytest.importorskip("sed_scores_eval", reason='needs sed_scores_eval: pip install "sedsdk[train]"')
+pytest.importorskip("sed_scores_eval", reason='needs sed_scores_eval: pip install "sedsdk[psds]"')
 
 LABELS = ("babycry", "gunshot")
 GRID = FrameGrid(1.0, 0.5)
@@ -104,5 +104,5 @@ def test_mistakes_are_named() -> None:
 def test_a_missing_library_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
     predictions, reference = perfect()
-    with pytest.raises(MissingDependency, match=r"sed_scores_eval.*sedsdk\[train\]"):
+    with pytest.raises(MissingDependency, match=r"sed_scores_eval.*sedsdk\[psds\]"):
         psds_scores(predictions, reference, {"a": 60.0})

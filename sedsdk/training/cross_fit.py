@@ -1,0 +1,99 @@
+"""Thresholds from recordings that no model heard, and a detector that heard them all.
+
+With few recordings, those held out for thresholds are missed in training, and those kept for
+thresholds are too few to set them. Cross-fitting has both: one model per fold is trained without
+that fold's recording groups and predicts them; thresholds are fitted on all these predictions
+together; the detector that is saved is trained on everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sedsdk.data.manifest import Manifest
+from sedsdk.host import Host
+from sedsdk.runtime.bundle import load_bundle
+from sedsdk.training.recipe import Recipe, RecordingsData
+from sedsdk.training.score import Judged, ScoringClips, predict_clips
+from sedsdk.training.streams import StreamReader
+
+FOLDS_FOLDER = "folds"
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """One fold's training: its recipe and the folder of its run."""
+
+    recipe: Recipe
+    folder: Path
+
+
+def fold_runs(recipe: Recipe, run: Path) -> list[FoldRun]:
+    """Returns the trainings that a cross-fitted recipe needs before its own; none for others.
+
+    They may be trained beforehand, in any order or side by side: `train` finds those that are done.
+
+    Args:
+        recipe: whose `data.validation.cross_fit` counts.
+        run: folder of the recipe's own run.
+    """
+    data = recipe.data
+    if not isinstance(data, RecordingsData) or not data.validation.cross_fit:
+        return []
+    runs = []
+    for fold in range(data.validation.folds):
+        held_out = data.validation.model_copy(update={"cross_fit": False, "fold": fold})
+        own_data = data.model_copy(update={"validation": held_out, "test": None})
+        training = recipe.training.model_copy(update={"fit_thresholds": False})
+        own = recipe.model_copy(update={"data": own_data, "training": training})
+        runs.append(FoldRun(own, run / FOLDS_FOLDER / str(fold)))
+    return runs
+
+
+def judge_folds(
+    runs: list[FoldRun], host: Host, device: torch.device | str
+) -> tuple[Judged, list[str]]:
+    """Lets every fold's detector predict the recordings that it did not hear.
+
+    Args:
+        runs: finished ones.
+        host: plugin host.
+        device: where the detectors run.
+
+    Returns:
+        The predictions of all folds together, and one line per clip that could not be read.
+    """
+    parts: dict[str, Judged] = {}
+    problems: list[str] = []
+    for fold in runs:
+        data = fold.recipe.data
+        assert isinstance(data, RecordingsData)
+        pipeline = load_bundle(fold.folder / "detector", host).to(device)
+        made = fold.folder / "data" / "validation"
+        manifest = Manifest.read(made / f"manifest_{data.validation.mixtures.subset}.csv")
+        cache = fold.folder / "cache" if fold.recipe.training.cache else None
+        reader = StreamReader(pipeline, cache)
+        clips = ScoringClips(manifest, reader, pipeline.labels, device)
+        problems += clips.problems
+        parts[fold.folder.name] = Judged.of(clips, predict_clips(pipeline, clips))
+    return _together(parts), problems
+
+
+def _together(parts: Mapping[str, Judged]) -> Judged:
+    """Joins what several models judged; clip ids get the part's name in front."""
+    joined = Judged({}, {}, {}, {})
+    for name, part in parts.items():
+        for clip_id in part.reference:
+            own = f"{name}/{clip_id}"
+            joined.predictions[own] = part.predictions[clip_id]
+            joined.reference[own] = part.reference[clip_id]
+            joined.groups[own] = f"{name}/{part.groups[clip_id]}"
+            if part.made_for is not None and joined.made_for is not None:
+                joined.made_for[own] = part.made_for[clip_id]
+    if any(part.made_for is None for part in parts.values()):
+        return Judged(joined.predictions, joined.reference, joined.groups, None)
+    return joined
