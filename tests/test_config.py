@@ -94,7 +94,7 @@ class TestPartRef:
             part(name)
 
     def test_a_dotted_name_is_looked_up_and_never_imported(self) -> None:
-        with pytest.raises(UnknownPart, match='no encoder "os.path"'):
+        with pytest.raises(UnknownPart, match=r'no encoder "os\.path"'):
             part("os.path").resolve("encoder", BUILTIN)
 
     def test_what_is_no_mapping_is_refused(self) -> None:

@@ -18,12 +18,13 @@ from sedsdk.errors import TrainingError, missing_dependency
 from sedsdk.files import write_atomically
 from sedsdk.host import Host, default_host
 from sedsdk.pipeline import Pipeline
-from sedsdk.runtime.bundle import ModelCard, load_bundle, save_bundle
+from sedsdk.runtime.bundle import load_bundle, save_bundle
 from sedsdk.training.batches import Share
+from sedsdk.training.card import card
 from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds
 from sedsdk.training.prepare import Prepared, prepare
 from sedsdk.training.ready import check_score, fit_frontends
-from sedsdk.training.recipe import SCORES, ManifestData, Recipe, RecordingsData
+from sedsdk.training.recipe import SCORES, Recipe
 from sedsdk.training.score import (
     Judged,
     ScoringClips,
@@ -185,6 +186,7 @@ def _fit(
     from sedsdk.training.checkpoints import WholeCheckpointer
 
     config = recipe.training
+    precision = _precision(config.precision, device)
     checkpointer = WholeCheckpointer(run / CHECKPOINT_FOLDER)
     loader = SaveableDataLoader(
         prepared.batches, batch_size=None, shuffle=False, num_workers=config.workers
@@ -212,10 +214,10 @@ def _fit(
         epoch_ended,
         {
             "device": device,
-            "precision": _precision(config.precision, device),
+            "precision": precision,
             "max_grad_norm": config.max_gradient_norm,
             "nonfinite_patience": 0,
-            "skip_nonfinite_grads": True,
+            "skip_nonfinite_grads": precision != "fp16",  # whose scaler skips them itself
             "ckpt_interval_minutes": config.checkpoint_minutes,
             "noprogressbar": not (progress and sys.stderr.isatty()),
             "distributed_backend": "nccl" if device.startswith("cuda") else "gloo",
@@ -290,7 +292,7 @@ def _finish(
             scored.write(run / SCORES_FOLDER)
             report = json.loads(scored.to_json())
             page = scored.to_markdown()
-    save_bundle(pipeline, result.bundle, _card(recipe, result.best, report, page))
+    save_bundle(pipeline, result.bundle, card(recipe, result.best, report, page))
     done = {
         "recipe": _recipe_digest(recipe),
         "best": result.best,
@@ -299,47 +301,6 @@ def _finish(
     }
     write_atomically(run / RESULT_FILE, json.dumps(done, indent=1).encode())
     return TrainingResult(run, result.bundle, result.best, report, tuple(problems))
-
-
-def _card(
-    recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None, page: str
-) -> ModelCard:
-    return ModelCard(
-        data=_data_in_words(recipe),
-        limits=_LIMITS,
-        labels_source=_labels_in_words(recipe),
-        scores={"validation": dict(best), "test": report},
-        scores_page=page,
-        training={
-            "data": recipe.data.model_dump(mode="json"),
-            "settings": recipe.training.model_dump(mode="json"),
-        },
-    )
-
-
-_LIMITS = (
-    "Scores hold for sounds and places like those of the training data. On others, fit the "
-    "thresholds on recordings from there before relying on the detector."
-)
-
-
-def _data_in_words(recipe: Recipe) -> str:
-    data = recipe.data
-    if isinstance(data, RecordingsData):
-        return (
-            f'Mixtures of the recordings in "{data.folder}", split "{data.split}"; thresholds '
-            f"fitted on {data.validation.mixtures.mixtures_per_class} mixtures per class of "
-            "recordings that training did not hear."
-        )
-    if isinstance(data, ManifestData):
-        return f"Clips of {data.train}; thresholds fitted on {data.validation}."
-    return f'Data set {data.name}, part "{data.train}"; thresholds fitted on "{data.validation}".'
-
-
-def _labels_in_words(recipe: Recipe) -> str:
-    if isinstance(recipe.data, RecordingsData):
-        return "Where the synthesiser placed isolated events."
-    return "The labels of the manifests, as their makers gave them."
 
 
 def load_trained(result: TrainingResult, host: Host | None = None) -> Pipeline:
@@ -389,6 +350,10 @@ def _share(recipe: Recipe, rank: int, world: int) -> Share:
 
 
 def _precision(asked: str, device: str) -> str:
+    if asked == "fp16" and not device.startswith("cuda"):
+        raise TrainingError(
+            f"training.precision = fp16 needs a GPU, and this is {device}. Use auto, fp32 or bf16."
+        )
     if asked != "auto":
         return asked
     return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"

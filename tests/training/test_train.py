@@ -227,6 +227,11 @@ def test_precisions_and_chunks_train_on_a_cpu(tones, host, tmp_path, precision, 
     assert np.isfinite(read_curves(tmp_path / "curves.csv")[0]["train_loss"])
 
 
+def test_half_precision_without_a_gpu_is_refused(tones, host, tmp_path):
+    with pytest.raises(TrainingError, match=r"fp16 needs a GPU.*bf16"):
+        train(_recipe(tones, precision="fp16"), tmp_path, host=host, device="cpu")
+
+
 def test_a_loss_that_is_not_finite_names_the_cure(tones, host, tmp_path, monkeypatch):
     original = DetectorBrain.compute_objectives
 
@@ -289,6 +294,26 @@ def test_a_run_away_from_a_terminal_is_silent(tones, host, tmp_path, capfd):
     train(_recipe(tones, epochs=1), tmp_path, host=host, device="cpu")
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "wanted", "shown"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_a_progress_bar_needs_a_terminal(
+    tones, host, tmp_path, monkeypatch, terminal, wanted, shown
+):
+    bars = []
+    original = DetectorBrain._fit_train
+
+    def look(self, train_set, epoch, enable):
+        bars.append(enable)
+        return original(self, train_set, epoch, False)
+
+    monkeypatch.setattr(DetectorBrain, "_fit_train", look)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    train(_recipe(tones, epochs=1), tmp_path, host=host, device="cpu", progress=wanted)
+    assert bars == [shown]
 
 
 def test_progress_is_told_to_the_caller_or_logged(tones, host, tmp_path, caplog):

@@ -1,0 +1,57 @@
+"""The card of a trained detector: data, limits and scores, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sedsdk.runtime.bundle import ModelCard
+from sedsdk.training.recipe import ManifestData, Recipe, RecordingsData
+
+
+def card(
+    recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None, page: str
+) -> ModelCard:
+    """Returns what a bundle says of how its detector was trained.
+
+    Args:
+        recipe: what was learned from what.
+        best: epoch and validation scores of the weights that are saved.
+        report: scores on the test part, if there is one.
+        page: the same as Markdown.
+    """
+    return ModelCard(
+        data=_data_in_words(recipe),
+        limits=_LIMITS,
+        labels_source=_labels_in_words(recipe),
+        scores={"validation": dict(best), "test": report},
+        scores_page=page,
+        training={
+            "data": recipe.data.model_dump(mode="json"),
+            "settings": recipe.training.model_dump(mode="json"),
+        },
+    )
+
+
+_LIMITS = (
+    "Scores hold for sounds and places like those of the training data. On others, fit the "
+    "thresholds on recordings from there before relying on the detector."
+)
+
+
+def _data_in_words(recipe: Recipe) -> str:
+    data = recipe.data
+    if isinstance(data, RecordingsData):
+        return (
+            f'Mixtures of the recordings in "{data.folder}", split "{data.split}"; thresholds '
+            f"fitted on {data.validation.mixtures.mixtures_per_class} mixtures per class of "
+            "recordings that training did not hear."
+        )
+    if isinstance(data, ManifestData):
+        return f"Clips of {data.train}; thresholds fitted on {data.validation}."
+    return f'Data set {data.name}, part "{data.train}"; thresholds fitted on "{data.validation}".'
+
+
+def _labels_in_words(recipe: Recipe) -> str:
+    if isinstance(recipe.data, RecordingsData):
+        return "Where the synthesiser placed isolated events."
+    return "The labels of the manifests, as their makers gave them."
