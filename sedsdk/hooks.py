@@ -46,7 +46,7 @@ class PartSpec:
     """A part, described without importing it.
 
     Attributes:
-        name: what a config calls it: lower case, digits, `_`, `-`, `.`.
+        name: what a config calls it: lower case, digits, `_`, `-`.
         target: "package.module:Class", imported when the part is first asked for.
         summary: one line for `sedsdk parts`.
         source: paper, equation or reference it implements.

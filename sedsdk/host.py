@@ -294,7 +294,9 @@ class Host:
         api = stated_api(plugin)
         record = PluginRecord(name, "loaded", "", dist, version, api)
         if not NAME.fullmatch(name):
-            self._fail(name, "a plugin's name holds lower case, digits and _-. only", dist, version)
+            self._fail(
+                name, "a plugin's name holds lower case, digits, _ and - only", dist, version
+            )
             return
         if taken := self._first_record(name):
             reason = (

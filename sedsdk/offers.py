@@ -22,8 +22,8 @@ from sedsdk.hooks import (
     hook_specifications,
 )
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_./-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_/-]*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 RECIPE_TARGET = re.compile(r"[A-Za-z_][\w.]*:[\w./-]+\.ya?ml")
 
@@ -158,7 +158,7 @@ def _check_spec(spec: Spec) -> None:
             raise PluginError(f"{attribute} = {value!r} of {spec.name!r} is not one line of text.")
     if not (RECIPE_NAME if is_recipe else NAME).fullmatch(spec.name):
         raise PluginError(
-            f'the name "{spec.name}" may hold lower case letters, digits, "_", "-" and "." only.'
+            f'the name "{spec.name}" may hold lower case letters, digits, "_" and "-" only.'
         )
     if not (RECIPE_TARGET if is_recipe else TARGET).fullmatch(spec.target):
         wanted = "package:path/file.yaml" if is_recipe else "package.module:Name"

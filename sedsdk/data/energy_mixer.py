@@ -6,7 +6,7 @@ sound, change them, add them, and let the frontend compress the sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,6 @@ class EnergyBank:
         sources: Sequence[Source],
         frontend: Frontend,
         cache: FeatureCache | None = None,
-        progress: Callable[[int, int], None] | None = None,
     ) -> EnergyBank:
         """Computes the energies of every source, or reads them from the cache.
 
@@ -63,16 +62,13 @@ class EnergyBank:
             sources: recordings.
             frontend: an additive one.
             cache: where energies are kept between runs.
-            progress: called with (done, total).
 
         Raises:
             AudioError: a recording cannot be read.
         """
         rate = frontend.sample_rate
         banks: list[np.ndarray] = []
-        for index, source in enumerate(sources):
-            if progress is not None:
-                progress(index, len(sources))
+        for source in sources:
 
             def compute(source: Source = source) -> np.ndarray:
                 samples, _ = read_audio(source.path, rate, source.start, source.end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -41,7 +42,9 @@ def work_through(
         return
     # Forked workers need no importable main module, so scripts and notebooks work as they are.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context)
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_leave_interrupts
+    )
     try:
         futures: dict[Future[Result], int] = {
             pool.submit(function, job): index for index, job in enumerate(jobs)
@@ -55,6 +58,11 @@ def work_through(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Leaves Ctrl-C to the main process, which drops the jobs that have not begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def remove_leftovers(files: Iterable[Path]) -> None:

@@ -274,10 +274,8 @@ class TestBank:
         write_audio(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
         sources = [Source(tmp_path / "a.wav", "x"), Source(tmp_path / "a.wav", "x", 0.25, 0.5)]
         frontend = LogMel(LogMelConfig(sample_rate=rate, n_mels=8, drop_last=True))
-        done: list[tuple[int, int]] = []
         cache = FeatureCache(tmp_path / "cache", {"n_mels": 8})
-        built = EnergyBank.build(sources, frontend, cache, lambda *step: done.append(step))
-        assert done == [(0, 2), (1, 2)]
+        built = EnergyBank.build(sources, frontend, cache)
         assert built.frames.tolist() == [50, 12, 1000]
         assert built.first.tolist() == [0, 50, 62]
         assert built.durations == pytest.approx([1.0, 0.24])
