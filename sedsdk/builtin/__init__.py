@@ -89,7 +89,7 @@ def sedsdk_recipes() -> Iterator[RecipeSpec]:
     for name, summary in (
         ("demo/corpus", "made sounds, two minutes on two cores"),
         ("demo/recordings", "real recordings, a few minutes on two cores"),
-        ("rare/recordings", "real recordings, cross-fitted thresholds: about an hour on two cores"),
+        ("rare/recordings", "real recordings, cross-fitted thresholds: minutes on a GPU"),
     ):
         yield RecipeSpec(name, f"sedsdk.builtin:recipes/{name}.yaml", summary, "DCASE 2017 Task 2")
 
