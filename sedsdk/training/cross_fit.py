@@ -8,6 +8,7 @@ together; the detector that is saved is trained on everything.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from sedsdk.data.manifest import Manifest
 from sedsdk.host import Host
 from sedsdk.runtime.bundle import load_bundle
-from sedsdk.training.recipe import Recipe, RecordingsData
+from sedsdk.training.recipe import SCORES, Recipe, RecordingsData
 from sedsdk.training.score import Judged, ScoringClips, predict_clips
 from sedsdk.training.streams import StreamReader
 
@@ -52,6 +53,17 @@ def fold_runs(recipe: Recipe, run: Path) -> list[FoldRun]:
         own = recipe.model_copy(update={"data": own_data, "training": training})
         runs.append(FoldRun(own, run / FOLDS_FOLDER / str(fold)))
     return runs
+
+
+def mean_scores(runs: list[FoldRun]) -> dict[str, float]:
+    """Returns the validation scores of finished folds, each the plain mean over the folds."""
+    scores = [
+        json.loads((fold.folder / "result.json").read_text(encoding="utf-8"))["best"]
+        for fold in runs
+    ]
+    return {
+        name: sum(one[name] for one in scores) / len(scores) for name in SCORES if name in scores[0]
+    }
 
 
 def judge_folds(

@@ -164,6 +164,16 @@ class Recipe(_Section):
     data: Data
     training: TrainingConfig = TrainingConfig()
 
+    @model_validator(mode="after")
+    def _cross_fit_picks_no_epoch(self) -> Recipe:
+        crossed = isinstance(self.data, RecordingsData) and self.data.validation.cross_fit
+        if crossed and self.training.keep != "last":
+            raise ValueError(
+                "data.validation.cross_fit trains on every recording, so no epoch can be picked "
+                "on unheard ones: set training.keep to last"
+            )
+        return self
+
 
 def load_recipe(
     name_or_path: str | Path, host: Host | None = None, overrides: Sequence[str] = ()

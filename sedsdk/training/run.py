@@ -21,7 +21,7 @@ from sedsdk.pipeline import Pipeline
 from sedsdk.runtime.bundle import load_bundle, save_bundle
 from sedsdk.training.batches import Share
 from sedsdk.training.card import card
-from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds
+from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds, mean_scores
 from sedsdk.training.prepare import Prepared, prepare
 from sedsdk.training.ready import check_score, fit_frontends
 from sedsdk.training.recipe import SCORES, Recipe
@@ -158,6 +158,8 @@ def _train_one(
     )
     check_score(recipe, validation)
     best = _fit(recipe, pipeline, prepared, validation, run, host, device, share, settings.progress)
+    if folds:  # this model heard the validation recordings; the fold models did not
+        best = {**best, **mean_scores(folds)}
 
     bundle = run / BUNDLE_FOLDER
     result = TrainingResult(run, bundle, best, None, prepared.problems)

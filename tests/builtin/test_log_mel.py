@@ -153,7 +153,9 @@ class TestFrames:
         assert LogMel(LogMelConfig(**options)).frame_count(seconds * 44100) == frames
 
     def test_counts_of_kaldi(self) -> None:
-        knf = pytest.importorskip("kaldi_native_fbank")
+        knf = pytest.importorskip(
+            "kaldi_native_fbank", reason='needs kaldi-native-fbank: pip install "sedsdk[dev]"'
+        )
         options = knf.FbankOptions()
         options.frame_opts.samp_freq = RATE
         frontend = made(window_seconds=0.025, hop_seconds=0.01, center=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ REAL_RECORDINGS = Path(__file__).resolve().parents[2] / ".." / "shared" / "real"
 def trained(monkeypatch, saved_detector, recordings):
     """Replaces loading of recipes and training; returns the calls made."""
     pytest.importorskip("matplotlib", reason='needs "sedsdk[plots]"')
-    run_module = pytest.importorskip("sedsdk.training.run")
-    recipe_module = pytest.importorskip("sedsdk.training.recipe")
+    run_module = import_module("sedsdk.training.run")
+    recipe_module = import_module("sedsdk.training.recipe")
     calls = []
 
     def load_recipe(name, host=None, overrides=()):
