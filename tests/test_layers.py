@@ -145,6 +145,7 @@ def _normalise_half(rank: int, meet: str, pieces: list[str]) -> None:
     (y**3).sum().backward()
     kept = {"y": y.detach(), "grad": x.grad, "mean": norm.running_mean, "var": norm.running_var}
     torch.save(kept, pieces[rank])
+    dist.barrier()  # leaving while the other still talks aborts it
     dist.destroy_process_group()
 
 
