@@ -5,6 +5,8 @@ RUNTIME_VENV ?= .venv-runtime
 RUNTIME_TORCH ?= 2.13.0
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 JOBS ?= 2
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+EDITABLE_PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(PLUGINS))
 
 .PHONY: demo test psds lint types imports check runtime setup clean help
 
@@ -40,10 +42,10 @@ runtime: $(RUNTIME_VENV)/.ready
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	@sh tools/python_ready.sh "$(PYTHON)" "$(VENV)"
 	@echo "Setting up $(VENV): about 5 GB, a few minutes ..."
-	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,plots,dev]" \
+	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,plots,dev]" $(EDITABLE_PLUGINS) \
 	  || { echo "Set-up failed: see pip's message above."; exit 1; }
 	@if command -v cc >/dev/null 2>&1; then \
 	  $(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[psds]" \
@@ -51,9 +53,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	else echo "No C compiler: PSDS scores are left out. For them: sudo apt install build-essential python3-dev, then: make psds"; fi
 	@touch $@
 
-$(RUNTIME_VENV)/.ready: pyproject.toml constraints.txt
+$(RUNTIME_VENV)/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	@sh tools/python_ready.sh "$(PYTHON)" "$(RUNTIME_VENV)"
-	@$(RUNTIME_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch==$(RUNTIME_TORCH) -e . pytest hypothesis
+	@$(RUNTIME_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch==$(RUNTIME_TORCH) -e . $(EDITABLE_PLUGINS) pytest hypothesis
 	@touch $@
 
 clean:

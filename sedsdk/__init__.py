@@ -34,7 +34,14 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownPart,
     )
-    from sedsdk.hooks import API_VERSION, DatasetSpec, PartSpec, RecipeSpec, hookimpl
+    from sedsdk.hooks import (
+        API_VERSION,
+        DatasetSpec,
+        PartSpec,
+        RecipeSpec,
+        ReproductionSpec,
+        hookimpl,
+    )
     from sedsdk.host import Host, default_host
     from sedsdk.pipeline import Pipeline, compose
     from sedsdk.runtime.detector import Detector, load
@@ -97,6 +104,7 @@ __all__ = [
     "PostProcessor",
     "Prediction",
     "RecipeSpec",
+    "ReproductionSpec",
     "SedsdkError",
     "StreamSpec",
     "Targets",
@@ -114,7 +122,7 @@ _NAMES_BY_MODULE = {
     "sedsdk.config": "PartRef PipelineConfig part",
     "sedsdk.errors": "AudioError BundleError ConfigError DataError MissingDependency MissingPlugin "
     "NameTaken PluginError SedsdkError TrainingError UnknownPart",
-    "sedsdk.hooks": "API_VERSION DatasetSpec PartSpec RecipeSpec hookimpl",
+    "sedsdk.hooks": "API_VERSION DatasetSpec PartSpec RecipeSpec ReproductionSpec hookimpl",
     "sedsdk.host": "Host default_host",
     "sedsdk.contract": "Part PartConfig PostProcessor",
     "sedsdk.pipeline": "Pipeline compose",

@@ -93,6 +93,23 @@ class DatasetSpec:
     source: str
 
 
+@dataclass(frozen=True)
+class ReproductionSpec:
+    """The tables of a paper as runs of recipes (one YAML file), described without reading it.
+
+    Attributes:
+        name: as in "mtfa".
+        target: "package:path/inside/package.yaml", a plan as `sedsdk reproduce` reads it.
+        summary: one line.
+        source: the paper.
+    """
+
+    name: str
+    target: str
+    summary: str
+    source: str
+
+
 @hookspec
 def sedsdk_frontends() -> Iterable[PartSpec]:
     """Offers frontends: waveform → one stream of features.
@@ -173,6 +190,18 @@ def sedsdk_datasets() -> Iterable[DatasetSpec]:
         >>> @hookimpl
         ... def sedsdk_datasets():
         ...     yield DatasetSpec("esc-50", "my_package:read_esc50", "2000 clips", "Piczak 2015")
+    """
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def sedsdk_reproductions() -> Iterable[ReproductionSpec]:
+    """Offers reproductions: a paper's tables, which `sedsdk reproduce NAME` runs and fills in.
+
+    Example:
+        >>> @hookimpl
+        ... def sedsdk_reproductions():
+        ...     yield ReproductionSpec("tiny", "my_package:reproduce.yaml", "two rows", "ours")
     """
     raise AssertionError("a hook specification is never called")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pluggy
 
@@ -24,16 +23,19 @@ from sedsdk.hooks import (
     PartKind,
     PartSpec,
     RecipeSpec,
+    ReproductionSpec,
 )
 from sedsdk.offers import (
     NAME,
     Offer,
     OfferKind,
+    Spec,
     check_api,
     check_implementations,
     read_offers,
     stated_api,
 )
+from sedsdk.targets import import_target, one_line, target_text
 
 ALLOW_VARIABLE = "SEDSDK_PLUGINS"
 STRICT_VARIABLE = "SEDSDK_PLUGINS_STRICT"
@@ -47,6 +49,8 @@ _CONTRACTS: dict[PartKind, str] = {
     "head": "sedsdk.stages:Head",
     "postprocessor": "sedsdk.contract:PostProcessor",
 }
+
+FileOrReader = TypeVar("FileOrReader", RecipeSpec, DatasetSpec, ReproductionSpec)
 
 _log = logging.getLogger(__name__)
 
@@ -164,13 +168,15 @@ class Host:
 
     def recipes(self) -> dict[str, RecipeSpec]:
         """Returns the recipes on offer, by name."""
-        specs = (offer.spec for offer in self._short.values())
-        return {s.name: s for s in sorted(specs, key=_by_name) if isinstance(s, RecipeSpec)}
+        return self._specs(RecipeSpec)
 
     def datasets(self) -> dict[str, DatasetSpec]:
         """Returns the data set readers on offer, by name."""
-        specs = (offer.spec for offer in self._short.values())
-        return {s.name: s for s in sorted(specs, key=_by_name) if isinstance(s, DatasetSpec)}
+        return self._specs(DatasetSpec)
+
+    def reproductions(self) -> dict[str, ReproductionSpec]:
+        """Returns the reproductions on offer, by name."""
+        return self._specs(ReproductionSpec)
 
     def record(self, plugin: str) -> PluginRecord | None:
         """Returns the first record of a plugin's name, or None if it was never seen."""
@@ -194,8 +200,8 @@ class Host:
             PluginError: its module does not import, or the class does not keep the kind's contract.
         """
         entry = self.find(kind, name)
-        part = _import_target(entry.spec.target, f"{kind} {entry.qualified_name}")
-        contract = _import_target(_CONTRACTS[kind], kind)
+        part = import_target(entry.spec.target, f"{kind} {entry.qualified_name}")
+        contract = import_target(_CONTRACTS[kind], kind)
         if not (isinstance(part, type) and issubclass(part, contract)):
             raise PluginError(
                 f"{kind} {entry.qualified_name}: {entry.spec.target} is no {contract.__name__}. "
@@ -204,7 +210,7 @@ class Host:
         return part
 
     def provider(self, kind: OfferKind, name: str) -> str:
-        """Returns the name of the plugin that offers a part, a "recipe" or a "data set".
+        """Returns the plugin that offers a part, a "recipe", a "data set" or a "reproduction".
 
         Raises:
             UnknownPart: no loaded plugin offers it.
@@ -219,7 +225,7 @@ class Host:
             PluginError: its module does not import.
         """
         offer = self._find("data set", name)
-        return _import_target(offer.spec.target, f"data set {offer.qualified_name}")
+        return import_target(offer.spec.target, f"data set {offer.qualified_name}")
 
     def recipe_text(self, name: str) -> str:
         """Returns the YAML text of a recipe, named as it is or as plugin/name.
@@ -228,16 +234,18 @@ class Host:
             UnknownPart: no loaded plugin offers it.
             PluginError: the file is not in the plugin's package.
         """
-        from importlib.resources import files
-
         offer = self._find("recipe", name)
-        package, path = offer.spec.target.split(":")
-        try:
-            return files(package).joinpath(path).read_text(encoding="utf-8")
-        except (ImportError, OSError) as error:
-            raise PluginError(
-                f"recipe {name}: plugin {offer.plugin} does not hold {offer.spec.target} ({error})."
-            ) from error
+        return target_text(offer.spec.target, f"recipe {name}", offer.plugin)
+
+    def reproduction_text(self, name: str) -> str:
+        """Returns the YAML text of a reproduction's plan, named as it is or as plugin/name.
+
+        Raises:
+            UnknownPart: no loaded plugin offers it.
+            PluginError: the file is not in the plugin's package.
+        """
+        offer = self._find("reproduction", name)
+        return target_text(offer.spec.target, f"reproduction {name}", offer.plugin)
 
     # Observers
 
@@ -266,7 +274,7 @@ class Host:
                 origin = record.origin if record else "unknown"
                 message = f"plugin {implementation.plugin_name} ({origin}) failed in {hook}"
                 if self._strict:
-                    raise PluginError(f"{message}: {_one_line(error)}") from error
+                    raise PluginError(f"{message}: {one_line(error)}") from error
                 _log.warning("%s", message, exc_info=error)
 
     # Registration
@@ -280,7 +288,7 @@ class Host:
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-            self._fail(point.name, f"importing {point.value}: {_one_line(error)}", dist, version)
+            self._fail(point.name, f"importing {point.value}: {one_line(error)}", dist, version)
             return
         self._add(point.name, plugin, dist, version)
 
@@ -319,7 +327,7 @@ class Host:
             self._fail(name, str(error), dist, version, api, NameTaken)
         except (Exception, SystemExit) as error:  # a stranger's hook may raise anything
             self._withdraw(plugin)
-            self._fail(name, _one_line(error), dist, version, api)
+            self._fail(name, one_line(error), dist, version, api)
         else:
             self._short.update({(offer.kind, offer.spec.name): offer for offer in offers})
             self._records.append(record)
@@ -357,6 +365,10 @@ class Host:
         self._records.append(record)
         if self._strict:
             raise kind(f"plugin {name} ({record.origin}): {reason}")
+
+    def _specs(self, kind: type[FileOrReader]) -> dict[str, FileOrReader]:
+        specs = (offer.spec for offer in self._short.values())
+        return {spec.name: spec for spec in sorted(specs, key=_by_name) if isinstance(spec, kind)}
 
     def _find(self, kind: OfferKind, name: str) -> Offer:
         offer = self._short.get((kind, name)) or self._qualified.get((kind, name))
@@ -400,7 +412,7 @@ def _part_entry(offer: Offer) -> PartEntry:
     return PartEntry(offer.kind, offer.spec, offer.plugin)  # type: ignore[arg-type]
 
 
-def _by_name(spec: PartSpec | RecipeSpec | DatasetSpec) -> str:
+def _by_name(spec: Spec) -> str:
     return spec.name
 
 
@@ -419,19 +431,3 @@ def distribution_version(dist: str) -> str:
         return distribution(dist).version
     except PackageNotFoundError:
         return ""
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _import_target(target: str, what: str) -> Any:
-    module_name, attribute = target.split(":")
-    try:
-        return getattr(import_module(module_name), attribute)
-    except Exception as error:  # a stranger's module may raise anything
-        missing = (getattr(error, "name", None) or "").split(".")[0]
-        cure = ""
-        if isinstance(error, ModuleNotFoundError) and missing and missing not in sys.modules:
-            cure = f" Install {missing}, or the extra that brings it."
-        raise PluginError(f"{what}: cannot import {target} ({_one_line(error)}).{cure}") from error

@@ -111,6 +111,47 @@ def _sum_over_processes(value: Tensor) -> Tensor:
     return all_reduce(value)  # type: ignore[no-any-return, no-untyped-call]
 
 
+class NormedConv2d(nn.Module):
+    """Convolution, then `MaskedBatchNorm`; zero on padding, so that the next one reads zeros there.
+
+    The convolution keeps the size (odd kernels, padded with zeros) but for its stride over
+    frequency. In evaluation the normalisation is folded into its weights, which saves a pass over
+    the map.
+
+    Args:
+        before: channels of the input.
+        channels: of the output, C.
+        kernel_size: odd sizes over time and frequency.
+        stride: over time and frequency; over time it has to be 1.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        channels: int,
+        kernel_size: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+    ) -> None:
+        super().__init__()
+        if stride[0] != 1 or any(size % 2 == 0 for size in kernel_size):
+            raise ValueError("the stride over time must be 1, kernel sizes must be odd")
+        padding = (kernel_size[0] // 2, kernel_size[1] // 2)
+        self.conv = nn.Conv2d(before, channels, kernel_size, stride, padding, bias=False)
+        self.norm = MaskedBatchNorm(channels)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Maps [B, before, T, F] to [B, C, T, F'], zero behind `lengths` (int64 [B], frames)."""
+        norm = self.norm
+        if self.training:
+            return norm(self.conv(x), lengths)  # type: ignore[no-any-return]
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = self.conv.weight * scale.view(-1, 1, 1, 1)
+        bias = norm.bias - norm.running_mean * scale
+        y = F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding)
+        return y if bool((lengths >= y.shape[2]).all()) else y * time_mask(lengths, y)
+
+
 class MaskedGru(nn.Module):
     """Gated recurrent layers that stop at each clip's end, in both directions.
 
@@ -146,11 +187,47 @@ class MaskedGru(nn.Module):
         frames = x.shape[1]
         if bool((lengths >= frames).all()):
             return self.gru(x)[0]  # type: ignore[no-any-return]
+        if x.device.type == "cpu":
+            return self._unpacked(x, lengths)
         packed = pack_padded_sequence(
             x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
         output, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=frames)
         return output * frame_mask(lengths, frames).unsqueeze(-1).to(output.dtype)
+
+    def _unpacked(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Runs each layer and direction on its own, the backward ones over turned clips.
+
+        On a CPU the gradient of a packed sequence takes time that grows with the square of its
+        frames; this takes as long as a full batch.
+        """
+        frames, gru = x.shape[1], self.gru
+        padding = ~frame_mask(lengths, frames).unsqueeze(2)
+        place = torch.arange(frames, device=x.device)
+        turned = torch.where(padding[:, :, 0], place, lengths.unsqueeze(1) - 1 - place)  # [B, T]
+        x = x.masked_fill(padding, 0.0)
+        for layer in range(gru.num_layers):
+            outputs = [self._one_direction(x, f"l{layer}")]
+            if gru.bidirectional:
+                back = self._one_direction(_in_order(x, turned), f"l{layer}_reverse")
+                outputs.append(_in_order(back, turned))
+            x = torch.cat(outputs, 2).masked_fill(padding, 0.0)
+            if layer + 1 < gru.num_layers:
+                x = F.dropout(x, gru.dropout, self.training)
+        return x
+
+    def _one_direction(self, x: Tensor, suffix: str) -> Tensor:
+        weights = [
+            getattr(self.gru, f"{name}_{suffix}")
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ]
+        start = x.new_zeros(1, x.shape[0], self.gru.hidden_size)
+        return torch.gru(x, start, weights, True, 1, 0.0, self.training, False, True)[0]
+
+
+def _in_order(x: Tensor, order: Tensor) -> Tensor:
+    """Returns the frames of each clip in another order: x [B, T, F], order int64 [B, T]."""
+    return x.gather(1, order.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 def time_mask(lengths: Tensor, x: Tensor) -> Tensor:

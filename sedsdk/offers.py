@@ -19,21 +19,23 @@ from sedsdk.hooks import (
     PartKind,
     PartSpec,
     RecipeSpec,
+    ReproductionSpec,
     hook_specifications,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_/-]*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-RECIPE_TARGET = re.compile(r"[A-Za-z_][\w.]*:[\w./-]+\.ya?ml")
+FILE_TARGET = re.compile(r"[A-Za-z_][\w.]*:[\w./-]+\.ya?ml")
 
-OfferKind = PartKind | Literal["recipe", "data set"]
-Spec = PartSpec | RecipeSpec | DatasetSpec
+OfferKind = PartKind | Literal["recipe", "data set", "reproduction"]
+Spec = PartSpec | RecipeSpec | DatasetSpec | ReproductionSpec
 
 _SPEC_HOOKS: dict[str, tuple[OfferKind, type[Spec]]] = {
     **{hook: (kind, PartSpec) for kind, hook in PART_HOOKS.items()},
     "sedsdk_recipes": ("recipe", RecipeSpec),
     "sedsdk_datasets": ("data set", DatasetSpec),
+    "sedsdk_reproductions": ("reproduction", ReproductionSpec),
 }
 
 SpecType = TypeVar("SpecType", bound=Spec)
@@ -152,6 +154,7 @@ def _results(hook: str, given: Any, spec_type: type[SpecType]) -> Iterator[SpecT
 
 def _check_spec(spec: Spec) -> None:
     is_recipe = isinstance(spec, RecipeSpec)
+    is_file = isinstance(spec, RecipeSpec | ReproductionSpec)
     for attribute in ("name", "target", "summary", "source"):
         value = getattr(spec, attribute)
         if not isinstance(value, str) or "\n" in value:
@@ -160,8 +163,8 @@ def _check_spec(spec: Spec) -> None:
         raise PluginError(
             f'the name "{spec.name}" may hold lower case letters, digits, "_" and "-" only.'
         )
-    if not (RECIPE_TARGET if is_recipe else TARGET).fullmatch(spec.target):
-        wanted = "package:path/file.yaml" if is_recipe else "package.module:Name"
+    if not (FILE_TARGET if is_file else TARGET).fullmatch(spec.target):
+        wanted = "package:path/file.yaml" if is_file else "package.module:Name"
         raise PluginError(f'{spec.name}: target "{spec.target}" is not of the form {wanted}.')
     if not spec.summary:
         raise PluginError(f"{spec.name}: the summary is empty. Say in one line what it does.")

@@ -231,13 +231,13 @@ class Encoded:
     Attributes:
         frames: Features [B, T', H].
         scales: further feature maps, coarse or fine, each with its own lengths and grid.
-        attention: named maps for pictures, each [B, T, F] or [B, T], on `frames.grid` unless the
-            encoder's docstring says otherwise.
+        attention: named maps for pictures, values [B, T', F] (F = 1 for a curve over time), each
+            with its own lengths and grid. An encoder may give them in evaluation mode only.
     """
 
     frames: Features
     scales: tuple[Features, ...] = ()
-    attention: Mapping[str, Tensor] = field(default_factory=dict)
+    attention: Mapping[str, Features] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from sedsdk.errors import ConfigError, NameTaken, PluginError, UnknownPart
-from sedsdk.hooks import DatasetSpec, PartSpec, RecipeSpec, hookimpl
+from sedsdk.hooks import DatasetSpec, PartSpec, RecipeSpec, ReproductionSpec, hookimpl
 from sedsdk.host import Host, check_name
 
 GOOD = """
@@ -510,6 +510,48 @@ def test_a_recipe_target_names_a_yaml_file():
     plugin = SimpleNamespace(SEDSDK_API=(1, 1), sedsdk_recipes=hookimpl(lambda: [spec]))
     record = Host([("bad", plugin)], discover=False).record("bad")
     assert "package:path/file.yaml" in record.reason
+
+
+def test_a_reproduction_is_read_from_its_package(make_distribution):
+    site = make_distribution("alpha", REPRODUCTIONS)
+    (site / "plan_package").mkdir()
+    (site / "plan_package" / "__init__.py").touch()
+    (site / "plan_package" / "plan.yaml").write_text("title: again\n")
+    importlib.invalidate_caches()
+    host = Host()
+    assert {"absent", "again"} <= set(host.reproductions())
+    assert host.reproductions()["again"].summary == "all tables"
+    assert host.reproduction_text("again") == "title: again\n"
+    assert host.reproduction_text("alpha/again") == "title: again\n"
+    assert host.provider("reproduction", "again") == "alpha"
+    with pytest.raises(PluginError, match=r"alpha does not hold plan_package:absent\.yaml"):
+        host.reproduction_text("absent")
+    with pytest.raises(UnknownPart, match=r'no reproduction "agian"\. Did you mean "again"'):
+        host.reproduction_text("agian")
+
+
+REPRODUCTIONS = """
+    from sedsdk.hooks import ReproductionSpec, hookimpl
+
+    SEDSDK_API = (1, 1)
+
+    @hookimpl
+    def sedsdk_reproductions():
+        yield ReproductionSpec("again", "plan_package:plan.yaml", "all tables", "a paper")
+        yield ReproductionSpec("absent", "plan_package:absent.yaml", "all tables", "a paper")
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (ReproductionSpec("again", "package:Plan", "one", "test"), "package:path/file.yaml"),
+        (ReproductionSpec("a/b", "package:plan.yaml", "one", "test"), "lower case"),
+    ],
+)
+def test_a_malformed_reproduction_fails_its_plugin(spec, reason):
+    plugin = SimpleNamespace(SEDSDK_API=(1, 1), sedsdk_reproductions=hookimpl(lambda: [spec]))
+    assert reason in Host([("bad", plugin)], discover=False).record("bad").reason
 
 
 # Observers

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sedsdk.layers import (
     MaskedBatchNorm,
     MaskedGru,
+    NormedConv2d,
     masked_binary_cross_entropy,
     masked_max,
     masked_mean,
@@ -149,6 +151,110 @@ def _normalise_half(rank: int, meet: str, pieces: list[str]) -> None:
     dist.destroy_process_group()
 
 
+class TestNormedConv2d:
+    SIZES = (((3, 3), (1, 1)), ((5, 1), (1, 1)), ((1, 1), (1, 1)), ((3, 3), (1, 2)))
+
+    def layer(
+        self, kernel_size: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)
+    ) -> NormedConv2d:
+        """Two channels to three, float64, with weights and statistics unlike the initial ones."""
+        torch.manual_seed(0)
+        layer = NormedConv2d(2, 3, kernel_size, stride).double()
+        norm = layer.norm
+        with torch.no_grad():
+            for values in (norm.weight, norm.bias, norm.running_mean):
+                values.normal_()
+            norm.running_var.uniform_(0.5, 2.0)
+        return layer
+
+    def clips(self, lengths: list[int], bands: int = 5) -> Tensor:
+        """[B, 2, T, bands], zero on padding, as the layer asks for."""
+        return channels_first(batch_of(lengths, bands, 2, padding=0.0)).double()
+
+    def convolved(self, layer: NormedConv2d, x: Tensor, lengths: list[int]) -> list[np.ndarray]:
+        """Each clip alone through the plain convolution: [C, length, F']."""
+        rows, columns = layer.conv.kernel_size
+        padding = (rows // 2, columns // 2)
+        weight, stride = layer.conv.weight, layer.conv.stride
+        return [
+            nn.functional.conv2d(x[[row], :, :length], weight, None, stride, padding)[0]
+            .detach()
+            .numpy()
+            for row, length in enumerate(lengths)
+        ]
+
+    @pytest.mark.parametrize(("kernel_size", "stride"), SIZES)
+    @pytest.mark.parametrize("lengths", [[6, 6], [6, 4, 1]])
+    @pytest.mark.parametrize("train", [True, False])
+    def test_it_is_convolution_then_normalisation_of_the_valid_frames(
+        self,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int],
+        lengths: list[int],
+        train: bool,
+    ) -> None:
+        layer = self.layer(kernel_size, stride).train(train)
+        x = self.clips(lengths)
+        clips = self.convolved(layer, x, lengths)
+        every = np.concatenate([clip.reshape(3, -1) for clip in clips], 1)
+        mean, var = layer.norm.running_mean.numpy().copy(), layer.norm.running_var.numpy().copy()
+        wanted_mean, wanted_var = mean, var
+        if train:
+            wanted_mean = 0.9 * mean + 0.1 * every.mean(1)
+            wanted_var = 0.9 * var + 0.1 * every.var(1, ddof=1)
+            mean, var = every.mean(1), every.var(1)
+        scale = layer.norm.weight.detach().numpy() / np.sqrt(var + 1e-5)
+        bias = layer.norm.bias.detach().numpy()
+
+        y = layer(x, torch.tensor(lengths))
+        assert y.shape == (len(lengths), 3, 6, -(-5 // stride[1]))
+        for row, clip in enumerate(clips):
+            wanted = (clip - mean[:, None, None]) * scale[:, None, None] + bias[:, None, None]
+            got = y[row].detach().numpy()
+            np.testing.assert_allclose(got[:, : lengths[row]], wanted, atol=1e-12)
+            assert not got[:, lengths[row] :].any()
+        np.testing.assert_allclose(layer.norm.running_mean, wanted_mean, atol=1e-12)
+        np.testing.assert_allclose(layer.norm.running_var, wanted_var, atol=1e-12)
+
+    def test_folded_weights_agree_with_the_two_steps(self) -> None:
+        layer = self.layer().float().eval()
+        lengths = torch.tensor([7, 3])
+        x = self.clips([7, 3]).float()
+        torch.testing.assert_close(layer(x, lengths), layer.norm(layer.conv(x), lengths))
+
+    @pytest.mark.parametrize("train", [True, False])
+    @pytest.mark.parametrize("lengths", [[4, 4], [4, 2]])
+    def test_gradients_are_right(self, train: bool, lengths: list[int]) -> None:
+        layer = self.layer().train(train)
+        names = [name for name, _ in layer.named_parameters()]
+
+        def run(values: Tensor, *parameters: Tensor) -> Tensor:
+            state = dict(zip(names, parameters, strict=True))
+            given = (values, torch.tensor(lengths))
+            result: Tensor = torch.func.functional_call(layer, state, given)
+            return result
+
+        x = self.clips(lengths, 3).requires_grad_()
+        parameters = [p.detach().clone().requires_grad_() for p in layer.parameters()]
+        assert torch.autograd.gradcheck(run, (x, *parameters))
+
+    @pytest.mark.parametrize("train", [True, False])
+    def test_maps_stay_in_channels_last_order(self, train: bool) -> None:
+        layer = self.layer().train(train)
+        x = self.clips([6, 6]).contiguous(memory_format=torch.channels_last)
+        y = layer(x, torch.tensor([6, 6]))
+        assert y.is_contiguous(memory_format=torch.channels_last)
+
+    @pytest.mark.parametrize(
+        ("kernel_size", "stride"), [((2, 3), (1, 1)), ((3, 4), (1, 1)), ((3, 3), (2, 1))]
+    )
+    def test_sizes_that_would_move_frames_are_refused(
+        self, kernel_size: tuple[int, int], stride: tuple[int, int]
+    ) -> None:
+        with pytest.raises(ValueError, match="stride over time must be 1"):
+            NormedConv2d(1, 1, kernel_size, stride)
+
+
 class TestMaskedGru:
     @given(RAGGED, st.booleans(), st.integers(1, 2))
     @settings(max_examples=15, deadline=None)
@@ -167,6 +273,24 @@ class TestMaskedGru:
         y = MaskedGru(3, 4)(batch_of([4, 4], 3), torch.tensor([4, 0]))
         assert y[0].any()
         assert not y[1].any()
+
+    @given(RAGGED, st.booleans())
+    @settings(max_examples=10, deadline=None)
+    def test_gradients_are_those_of_a_packed_sequence(self, lengths: list[int], both: bool) -> None:
+        torch.manual_seed(0)
+        gru = MaskedGru(3, 4, 2, both).double()
+        x = batch_of([*lengths, max(lengths) + 1], 3, padding=float("nan")).double()
+        counts = torch.tensor([*lengths, max(lengths) + 1])
+        x[-1, -1] = 0.0
+        weight = torch.randn(len(counts), x.shape[1], gru.output_size).double()
+        (gru(x, counts) * weight).sum().backward()
+        found = [parameter.grad.clone() for parameter in gru.parameters()]  # type: ignore[union-attr]
+        gru.zero_grad()
+        packed = pack_padded_sequence(x, counts, batch_first=True, enforce_sorted=False)
+        wanted, _ = pad_packed_sequence(gru.gru(packed)[0], batch_first=True)
+        (wanted * weight).sum().backward()
+        for own, parameter in zip(found, gru.parameters(), strict=True):
+            torch.testing.assert_close(own, parameter.grad)
 
 
 class TestMaskedPooling:

@@ -16,6 +16,8 @@ from sedsdk.types import ClipPrediction, Event, FrameGrid
 
 pytest.importorskip("matplotlib", reason='needs the extra "plots": pip install "sedsdk[plots]"')
 
+from matplotlib.colors import to_rgba
+
 from sedsdk.plots import (
     log_mel_spectrogram,
     plot_attention,
@@ -24,7 +26,12 @@ from sedsdk.plots import (
     plot_thresholds,
     read_curves,
 )
-from sedsdk.plots.detection import decision_thresholds, shown_classes, thinned
+from sedsdk.plots.attention import map_kind
+from sedsdk.plots.bands import BandAxis
+from sedsdk.plots.detection import decision_thresholds
+from sedsdk.plots.style import OTHER_BOX_COLOUR, TARGET_BOX_COLOUR
+from sedsdk.plots.tracks import shown_classes, thinned
+from sedsdk.runtime.attention import AttentionMap
 
 SAMPLE_RATE = 8000
 LABELS = ("babycry", "glassbreak", "gunshot")
@@ -293,24 +300,232 @@ class TestThresholds:
             plot_thresholds(table)
 
 
+GRID = FrameGrid(0.02, 0.01)
+
+
+def mask(scale: int, frames: int = 100, bands: int = 16, low: float = 0.0) -> AttentionMap:
+    """A map of cells of `scale` frames and bands, at `low` but in the cell of 1.30 s."""
+    values = np.full((-(-frames // scale), bands // scale), low, dtype=np.float32)
+    values[int(1.30 / (0.02 * scale))] = low + 0.5
+    return AttentionMap(values, GRID.reduced(scale))
+
+
+def masks(**options) -> dict[str, AttentionMap]:
+    return {
+        "mask 1" if scale == 1 else f"mask 1/{scale}": mask(scale, **options)
+        for scale in (1, 2, 4, 8)
+    }
+
+
+def panel(figure, title):
+    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
+
+
+def boxes(axes):
+    from matplotlib.patches import Rectangle
+
+    return [
+        (round(box.get_x(), 6), round(box.get_x() + box.get_width(), 6), box.get_edgecolor())
+        for box in axes.patches
+        if isinstance(box, Rectangle)
+    ]
+
+
 class TestAttention:
+    found = (Event(1.28, 1.40, "babycry", 0.93),)
+    reference = (Event(1.25, 1.35, "babycry"), Event(0.2, 0.5, "cough"))
+
     def test_curves_and_maps_share_the_time_axis(self, tmp_path):
-        maps = {"time": np.linspace(0, 1, 100), "spectral": np.ones((100, 12))}
+        maps = {
+            "time": AttentionMap(np.linspace(0, 1, 100)[:, None], GRID),
+            "spectral": AttentionMap(np.ones((100, 12)), GRID),
+        }
         figure = plot_attention(
-            noise(), SAMPLE_RATE, maps, FrameGrid(0.02, 0.01), "x", tmp_path / "a.png"
+            noise(), SAMPLE_RATE, maps, title="x", path=tmp_path / "new" / "a.png"
         )
-        spectrogram, _, curve, image, _ = figure.axes
+        spectrogram, curve, image = figure.axes[0], panel(figure, "time"), panel(figure, "spectral")
         assert spectrogram.get_xlim() == curve.get_xlim() == image.get_xlim() == (0.0, 2.0)
         assert curve.get_ylabel() == "weight"
+        np.testing.assert_allclose(curve.lines[0].get_xdata()[:3], [0.01, 0.03, 0.05])
         assert image.get_ylabel() == "feature (index)"
         assert image.get_xlabel() == "time (s)"
         assert image.images[0].get_extent() == pytest.approx((0.0, 2.0, -0.5, 11.5))
-        assert png_size(tmp_path / "a.png")[0] >= 1200
+        assert png_size(tmp_path / "new" / "a.png")[0] >= 1200
+        assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.png"]
 
-    @pytest.mark.parametrize("maps", [{}, {"x": np.ones((1, 2, 3))}])
+    @pytest.mark.parametrize(
+        ("scale", "end", "cell"),
+        [(1, 2.0, (1.30, 1.32)), (2, 2.0, (1.28, 1.32)), (4, 2.0, (1.28, 1.36)),
+         (8, 2.08, (1.28, 1.44))],
+    )  # fmt: skip
+    def test_an_event_stands_where_the_maps_own_grid_has_it(self, scale, end, cell):
+        figure = plot_attention(noise(), SAMPLE_RATE, {"mask": mask(scale)})
+        image = panel(figure, "mask").images[0]
+        left, right, low, high = image.get_extent()
+        assert (left, right) == pytest.approx((0.0, end))
+        assert high - low == 16 / scale
+        pixels = image.get_array()
+        column = int(pixels[0].argmax())
+        width = (right - left) / pixels.shape[1]
+        assert (left + column * width, left + (column + 1) * width) == pytest.approx(cell)
+
+    def test_maps_of_one_kind_share_a_colour_scale_and_its_bar(self):
+        maps = {**masks(), "mask 1/4": mask(4, low=0.3), "weights": mask(1, low=2.0)}
+        figure = plot_attention(noise(), SAMPLE_RATE, maps)
+        for name in ("mask 1", "mask 1/2", "mask 1/4", "mask 1/8"):
+            assert panel(figure, name).images[0].get_clim() == pytest.approx((0.0, 0.8))
+        assert panel(figure, "weights").images[0].get_clim() == pytest.approx((2.0, 2.5))
+        bars = [axes for axes in figure.axes if axes.get_ylabel() == "weight"]
+        assert [axes.get_ylim() for axes in bars] == [
+            pytest.approx((0.0, 0.8)),
+            pytest.approx((2.0, 2.5)),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [("mask 1", "mask"), ("mask 1/8", "mask"), ("layer_3", "layer"), ("head attention",) * 2,
+         ("self_attention",) * 2, ("1/2", "1/2")],
+    )  # fmt: skip
+    def test_a_kind_is_a_name_without_its_number(self, name, kind):
+        assert map_kind(name) == kind
+
+    def test_reference_events_are_boxes_through_every_picture(self):
+        maps = {**masks(), "level": AttentionMap(np.ones((100, 1)), GRID)}
+        figure = plot_attention(noise(), SAMPLE_RATE, maps, make_prediction(), self.reference)
+        green, pink = to_rgba(TARGET_BOX_COLOUR), to_rgba(OTHER_BOX_COLOUR)
+        for axes in (figure.axes[0], *(panel(figure, name) for name in masks())):
+            assert boxes(axes) == [(1.25, 1.35, green), (0.2, 0.5, pink)]
+        assert boxes(panel(figure, "level")) == []
+        assert [text.get_text() for text in figure.axes[0].texts] == ["babycry", "cough"]
+
+    def test_probabilities_thresholds_and_events_stand_below(self):
+        figure = plot_attention(
+            noise(), SAMPLE_RATE, masks(), make_prediction(events=self.found), self.reference,
+            thresholds={"gunshot": (0.4, 0.2)},
+        )  # fmt: skip
+        titles = [axes.get_title(loc="left") for axes in figure.axes]
+        assert [title for title in titles if title] == [
+            *masks(),
+            *(f"output: {label}" for label in LABELS),
+        ]
+        gunshot = panel(figure, "output: gunshot")
+        assert gunshot.lines[0].get_ydata().max() == np.float32(0.9)
+        assert [line.get_ydata()[0] for line in gunshot.lines[1:]] == [0.4, 0.2]
+        events = figure.axes[-1]
+        spans = sorted(
+            tuple(np.round(path.get_extents().intervalx, 3))
+            for bars in events.collections
+            for path in bars.get_paths()
+        )
+        assert spans == [(1.25, 1.35), (1.28, 1.40)]
+        assert events.get_xlabel() == "time (s)"
+
+    def test_without_a_reference_there_is_neither_row_nor_box(self):
+        prediction = make_prediction(events=self.found)
+        figure = plot_attention(noise(), SAMPLE_RATE, masks(), prediction)
+        texts = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+        assert texts == ["found, with score"]
+        assert not any(boxes(axes) for axes in (figure.axes[0], panel(figure, "mask 1")))
+
+    def test_a_part_of_the_recording_keeps_its_times(self):
+        """From 1.20 to 1.50 s; what lies outside changes neither extent nor colours."""
+        loud = mask(8)
+        loud.values[0] = 9.0
+        figure = plot_attention(
+            noise(0.3), SAMPLE_RATE, {"mask 1/8": loud, "mask 1": mask(1)},
+            make_prediction(events=(*self.found, Event(0.1, 0.2, "gunshot"))),
+            [*self.reference, Event(1.45, 1.6, "gunshot")], start_seconds=1.2,
+        )  # fmt: skip
+        assert figure.axes[0].get_xlim() == pytest.approx((1.2, 1.5))
+        assert figure.axes[0].images[0].get_extent()[:2] == pytest.approx((1.2, 1.5))
+        coarse, fine = (panel(figure, name).images[0] for name in ("mask 1/8", "mask 1"))
+        assert coarse.get_extent()[:2] == pytest.approx((1.12, 1.60))
+        assert fine.get_extent()[:2] == pytest.approx((1.20, 1.50))
+        assert coarse.get_clim() == fine.get_clim() == pytest.approx((0.0, 0.5))
+        times = panel(figure, "output: babycry").lines[0].get_xdata()
+        assert (times[0], times[-1]) == pytest.approx((1.21, 1.49))
+        assert [box[:2] for box in boxes(figure.axes[0])] == [(1.25, 1.35), (1.45, 1.6)]
+        assert [text.get_text() for text in figure.axes[-1].texts] == ["0.93"]
+
+    def test_a_long_map_is_thinned_and_keeps_its_peak(self):
+        values = np.zeros((100_000, 4))
+        values[77_777] = 1.0
+        long = AttentionMap(values, GRID)
+        rate = 100
+        figure = plot_attention(np.ones(2000 * rate), rate, {"mask": long})
+        image = panel(figure, "mask").images[0]
+        pixels = image.get_array()
+        assert pixels.shape[1] <= 2400
+        left, right = image.get_extent()[:2]
+        width = (right - left) / pixels.shape[1]
+        seconds = left + (int(pixels[0].argmax()) + 0.5) * width
+        assert abs(seconds - (77_777 + 0.5) * 0.02) <= width / 2
+
+    @pytest.mark.parametrize(
+        "maps",
+        [
+            {},
+            {"x": AttentionMap(np.ones((1, 2, 3)), GRID)},
+            {"x": AttentionMap(np.ones((9, 0)), GRID)},
+            {f"x{index}": AttentionMap(np.ones((9, 1)), GRID) for index in range(9)},
+        ],
+    )
     def test_other_maps_are_refused(self, maps):
         with pytest.raises(DataError, match="attention map"):
-            plot_attention(noise(), SAMPLE_RATE, maps, FrameGrid(0.02))
+            plot_attention(noise(), SAMPLE_RATE, maps)
+
+    def test_maps_that_are_constant_empty_or_not_finite_can_be_drawn(self, tmp_path):
+        maps = {
+            "constant": AttentionMap(np.full((100, 2), 0.5), GRID),
+            "empty": AttentionMap(np.zeros((0, 2)), GRID),
+            "gaps": AttentionMap(np.full((100, 2), np.nan), GRID),
+        }
+        plot_attention(noise(), SAMPLE_RATE, maps, path=tmp_path / "a.svg")
+        assert (tmp_path / "a.svg").stat().st_size > 0
+
+
+class TestFeatureAxis:
+    def axes(self, map_, bands=None, name="mask"):
+        return panel(plot_attention(noise(), SAMPLE_RATE, {name: map_}, bands=bands), name)
+
+    @pytest.mark.parametrize(("scale", "htk"), [("htk", True), ("slaney", False)])
+    def test_a_band_stands_at_its_filters_peak(self, scale, htk):
+        librosa = pytest.importorskip("librosa", reason='needs "sedsdk[dev]"')
+        peaks = librosa.mel_frequencies(64 + 2, fmin=50, fmax=14000, htk=htk)[1:-1]
+        axis = BandAxis(64, (50.0, 14000.0), scale)
+        for band in (0, 7, 40, 63):
+            assert axis.share(peaks[band]) == pytest.approx((band + 0.5) / 64, abs=1e-6)
+
+    def test_joined_bands_are_labelled_in_kilohertz(self):
+        bands = BandAxis(64, (0.0, 4000.0))
+        axes = self.axes(mask(4), bands)  # 4 features of 16 bands each
+        assert axes.get_ylabel() == "kHz (mel)"
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["0.25", "1"]
+        np.testing.assert_allclose(axes.get_yticks(), [4 * bands.share(250), 4 * bands.share(1000)])
+
+    def test_bands_of_unknown_frequency_are_shares(self):
+        axes = self.axes(mask(4), BandAxis(64))
+        assert axes.get_ylabel() == "share of bands"
+        np.testing.assert_allclose(axes.get_yticks(), [0, 2, 4])
+
+    @pytest.mark.parametrize(("bands", "name"), [(BandAxis(63), "mask"), (BandAxis(64), "head x")])
+    def test_what_is_no_band_is_numbered(self, bands, name):
+        assert self.axes(mask(4), bands, name).get_ylabel() == "feature (index)"
+
+    def test_weights_between_frames_have_times_on_both_axes(self):
+        axes = self.axes(AttentionMap(np.eye(100), GRID), BandAxis(64))
+        assert axes.get_ylabel() == "looks at (s)"
+        assert axes.images[0].get_extent() == pytest.approx((0.0, 2.0, 0.0, 2.0))
+
+    def test_what_could_be_times_or_bands_is_numbered(self):
+        axes = self.axes(AttentionMap(np.eye(100), GRID), BandAxis(200))
+        assert axes.get_ylabel() == "feature (index)"
+
+    def test_classes_are_named(self):
+        map_ = AttentionMap(np.ones((100, 3)), GRID, LABELS)
+        axes = self.axes(map_, BandAxis(63), "head attention")
+        assert [text.get_text() for text in axes.get_yticklabels()] == list(LABELS)
+        assert axes.get_yticks().tolist() == [0.5, 1.5, 2.5]
 
 
 def test_drawing_leaves_pyplot_alone():

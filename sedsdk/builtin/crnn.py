@@ -63,7 +63,8 @@ class Crnn(Encoder):
     Source: Cakir et al. 2017 (arXiv:1702.06286); with `self_attention` it is the compared model of
     the EDC paper's Section 3.1.
 
-    Attention maps: with `self_attention`, "self_attention" [B, T, T].
+    Attention maps: with `self_attention`, "self_attention" [B, T, T]: feature j of frame i is the
+    weight of frame j in what frame i becomes.
 
     Raises:
         ConfigError: the pipeline has no such stream, or its frames are not those of "main".
@@ -102,7 +103,8 @@ class Crnn(Encoder):
         x = x.transpose(1, 2).flatten(2)  # [B, T, C·F']
         maps = {}
         if self.attention is not None:
-            x, maps["self_attention"] = self.attention(x, lengths)
+            x, weights = self.attention(x, lengths)
+            maps["self_attention"] = Features(weights, lengths, features.grid)
         if self.recurrent is not None:
             x = self.recurrent(x, lengths)
         return Encoded(Features(self.dropout(x), lengths, features.grid), attention=maps)

@@ -24,6 +24,7 @@ COMMANDS = {
     "detect": "sedsdk.cli.detect",
     "plot": "sedsdk.cli.plot",
     "demo": "sedsdk.cli.demo",
+    "reproduce": "sedsdk.cli.reproduce",
 }
 """Built-in commands and the module of each, which holds it as `app`."""
 DEBUG_OPTION = "--debug"

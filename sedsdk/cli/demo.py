@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sedsdk.errors import DataError
+from sedsdk.cli.recordings import RECORDINGS_BESIDE, RECORDINGS_VARIABLE, recordings_folder
 
 if TYPE_CHECKING:
     from sedsdk.data.manifest import Clip
@@ -25,8 +24,6 @@ app = typer.Typer(rich_markup_mode=None)
 
 CORPUS_RECIPE = "demo/corpus"
 RECORDINGS_RECIPE = "demo/recordings"
-RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
-RECORDINGS_BESIDE = Path("..") / "shared" / "real"
 QUICK_CHANGES = (
     "training.epochs=2",
     "training.steps_per_epoch=10",
@@ -137,27 +134,6 @@ class Unheard:
     path: Path
     reference: tuple[Event, ...] | None
     known: str
-
-
-def recordings_folder(given: Path | None) -> Path | None:
-    """Returns the folder of real recordings: given, from the environment, or beside the checkout.
-
-    Raises:
-        DataError: a folder was named, and there are no recordings in it.
-    """
-    variable = os.environ.get(RECORDINGS_VARIABLE)
-    named = given or (Path(variable) if variable else None)
-    if named is not None:
-        if not (named / "events").is_dir():
-            raise DataError(
-                f"{named} holds no recordings: expected events/<label>/* and backgrounds/*."
-            )
-        return named.resolve()
-    checkout = Path(__file__).resolve().parents[2]
-    for root in (Path.cwd(), checkout):
-        if (root / RECORDINGS_BESIDE / "events").is_dir():
-            return (root / RECORDINGS_BESIDE).resolve()
-    return None
 
 
 def unheard_recordings(folder: Path, most_per_folder: int = MOST_PER_FOLDER) -> list[Unheard]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe"
 DATASET = "dataset"
+REPRODUCTION = "reproduction"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Offered:
     """One thing that a plugin offers.
 
     Attributes:
-        kind: a part's kind, "recipe" or "dataset".
+        kind: a part's kind, "recipe", "dataset" or "reproduction".
         name: what configs and commands call it.
         plugin: who offers it.
         summary: one line.
@@ -43,13 +44,18 @@ class Offered:
 
 
 def offers_of(host: Host) -> list[Offered]:
-    """Returns everything on offer under its short name: parts by kind, recipes, data sets."""
+    """Returns everything on offer under its short name: parts by kind, then what is no part."""
     found = [
         Offered(entry.kind, entry.name, entry.plugin, entry.spec.summary, entry.spec.source)
         for entry in host.parts()
     ]
     providers = dict(_providers(host))
-    for kind, specs in ((RECIPE, host.recipes()), (DATASET, host.datasets())):
+    specs_by_kind = (
+        (RECIPE, host.recipes()),
+        (DATASET, host.datasets()),
+        (REPRODUCTION, host.reproductions()),
+    )
+    for kind, specs in specs_by_kind:
         for name, spec in specs.items():
             plugin = providers.get((kind, name), "")
             found.append(Offered(kind, name, plugin, spec.summary, spec.source))
@@ -57,7 +63,12 @@ def offers_of(host: Host) -> list[Offered]:
 
 
 def _providers(host: Host) -> Iterator[tuple[tuple[str, str], str]]:
-    for kind, hook in ((RECIPE, host.hook.sedsdk_recipes), (DATASET, host.hook.sedsdk_datasets)):
+    hooks_by_kind = (
+        (RECIPE, host.hook.sedsdk_recipes),
+        (DATASET, host.hook.sedsdk_datasets),
+        (REPRODUCTION, host.hook.sedsdk_reproductions),
+    )
+    for kind, hook in hooks_by_kind:
         for implementation in hook.get_hookimpls():
             for spec in implementation.function():
                 yield (kind, spec.name), implementation.plugin_name

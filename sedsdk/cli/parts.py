@@ -41,18 +41,19 @@ def list_parts(
         str,
         typer.Argument(
             metavar="[KIND]",
-            help="frontend, conditioner, encoder, head, postprocessor, recipe or dataset.",
+            help="frontend, conditioner, encoder, head, postprocessor, recipe, dataset or "
+            "reproduction.",
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List what is on offer, all of it or one kind."""
-    from sedsdk.cli.offers import DATASET, RECIPE, offers_of
+    from sedsdk.cli.offers import DATASET, RECIPE, REPRODUCTION, offers_of
     from sedsdk.cli.screen import print_json, print_table
     from sedsdk.hooks import PART_KINDS
     from sedsdk.host import default_host
 
-    kinds = (*PART_KINDS, RECIPE, DATASET)
+    kinds = (*PART_KINDS, RECIPE, DATASET, REPRODUCTION)
     if kind and kind not in kinds:
         raise typer.BadParameter(
             f'no kind "{kind}".{did_you_mean(kind, kinds)} Choose one of: {", ".join(kinds)}.'

@@ -26,6 +26,14 @@ THRESHOLDS_FILE = "thresholds.json"
 BundlePath = Annotated[Path, typer.Argument(help="Folder of a saved detector.")]
 AudioPath = Annotated[Path, typer.Argument(help="Audio file.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+ReferencePath = Annotated[
+    Path | None,
+    typer.Option(help="Manifest or event list that holds the true events of the recording."),
+]
+ThresholdTexts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[LABEL=]VALUE", help="Another threshold, for a class or for all."),
+]
 OutPath = Annotated[Path | None, typer.Option("--out", help="File to draw to: .png, .svg or .pdf.")]
 
 
@@ -33,14 +41,8 @@ OutPath = Annotated[Path | None, typer.Option("--out", help="File to draw to: .p
 def draw_detection(
     bundle: BundlePath,
     audio: AudioPath,
-    reference: Annotated[
-        Path | None,
-        typer.Option(help="Manifest or event list that holds the true events of the recording."),
-    ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[LABEL=]VALUE", help="Another threshold, for a class or for all."),
-    ] = None,
+    reference: ReferencePath = None,
+    threshold: ThresholdTexts = None,
     out: OutPath = None,
 ) -> None:
     """Draw spectrogram, probabilities, thresholds, reference and found events of a recording."""
@@ -64,21 +66,61 @@ def draw_detection(
 
 
 @app.command("attention")
-def draw_attention(bundle: BundlePath, audio: AudioPath, out: OutPath = None) -> None:
-    """Draw the attention maps of a detector's encoder and head, for one recording."""
+def draw_attention(
+    bundle: BundlePath,
+    audio: AudioPath,
+    reference: ReferencePath = None,
+    threshold: ThresholdTexts = None,
+    out: OutPath = None,
+    begin: Annotated[
+        float | None, typer.Option("--from", metavar="S", help="Draw from this second on.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option("--to", metavar="S", help="Draw up to this second.")
+    ] = None,
+) -> None:
+    """Draw spectrogram, attention maps, probabilities, reference and found events of a recording.
+
+    The detector hears the whole recording, whatever part of it is drawn.
+    """
     from sedsdk.audio import read_audio
+    from sedsdk.cli.screen import progress, warn
+    from sedsdk.cli.thresholds import set_thresholds
     from sedsdk.plots import plot_attention
+    from sedsdk.plots.attention import MOST_MAPS
+    from sedsdk.plots.bands import band_axis
+    from sedsdk.plots.detection import decision_thresholds
+    from sedsdk.runtime.attention import predict_with_attention
     from sedsdk.runtime.detector import load
 
+    true_events = None if reference is None else reference_events(reference, audio)
     detector = load(bundle)
-    samples, sample_rate = read_audio(audio)
-    maps, grids = attention_maps(detector.pipeline, samples, sample_rate)
+    pipeline = detector.pipeline
+    set_thresholds(pipeline, threshold or ())
+    samples, sample_rate = read_audio(audio, start=begin or 0.0, end=end)
+    with progress("listening", "blocks") as update:
+        prediction, maps = predict_with_attention(detector, audio, on_block=update)
     if not maps:
         raise DataError(
             f"{bundle}: neither encoder nor head of this detector gives attention maps."
         )
+    if len(maps) > MOST_MAPS:
+        warn(
+            f"drawing {MOST_MAPS} of {len(maps)} maps, without {', '.join(list(maps)[MOST_MAPS:])}"
+        )
     path = out or Path(f"{audio.stem}.attention.png")
-    plot_attention(samples, sample_rate, maps, grids, audio.name, path)
+    plot_attention(
+        samples,
+        sample_rate,
+        dict(list(maps.items())[:MOST_MAPS]),
+        prediction,
+        true_events,
+        audio.name,
+        path,
+        thresholds=decision_thresholds(pipeline.postprocessors, prediction),
+        bands=band_axis(pipeline),
+        start_seconds=begin or 0.0,
+    )
     print(path)
 
 
@@ -139,48 +181,6 @@ def reference_events(manifest: Path, audio: Path) -> list[Event]:
         for clip in own
         for event in clip.events or ()
     ]
-
-
-def attention_maps(
-    pipeline: Any, samples: Any, sample_rate: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Runs a pipeline on one recording and keeps the attention maps of its encoder and head.
-
-    Args:
-        pipeline: a `sedsdk.Pipeline`.
-        samples: [N] in [-1, 1].
-        sample_rate: hertz.
-
-    Returns:
-        Name → weights, float [T] or [T, F], and name → their frame grid.
-    """
-    found: list[tuple[str, Any, Any, int]] = []
-
-    def keep_encoded(module: Any, inputs: Any, encoded: Any) -> None:
-        length = int(encoded.frames.lengths[0])
-        found.extend(
-            (name, weights, encoded.frames.grid, length)
-            for name, weights in encoded.attention.items()
-        )
-
-    def keep_prediction(module: Any, inputs: Any, prediction: Any) -> None:
-        found.extend(
-            (f"head {name}", weights, prediction.grid, int(prediction.lengths[0]))
-            for name, weights in prediction.extras.items()
-            if "attention" in name and weights.ndim in (2, 3)
-        )
-
-    hooks = [
-        pipeline.encoder.register_forward_hook(keep_encoded),
-        pipeline.head.register_forward_hook(keep_prediction),
-    ]
-    try:
-        pipeline.predict([samples], sample_rate)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    maps = {name: weights[0, :length].float().cpu().numpy() for name, weights, _, length in found}
-    return maps, {name: grid for name, _, grid, _ in found}
 
 
 def read_threshold_fit(

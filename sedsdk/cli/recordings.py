@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from sedsdk.errors import DataError
+
+RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
+RECORDINGS_BESIDE = Path("..") / "shared" / "real"
 
 
 def audio_files(given: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -42,3 +46,24 @@ def audio_files(given: Iterable[Path]) -> tuple[list[Path], list[str]]:
     if not files:
         raise DataError("; ".join(problems) or "no recording was named.")
     return files, problems
+
+
+def recordings_folder(given: Path | None) -> Path | None:
+    """Returns the folder of real recordings: given, from the environment, or beside the checkout.
+
+    Raises:
+        DataError: a folder was named, and there are no recordings in it.
+    """
+    variable = os.environ.get(RECORDINGS_VARIABLE)
+    named = given or (Path(variable) if variable else None)
+    if named is not None:
+        if not (named / "events").is_dir():
+            raise DataError(
+                f"{named} holds no recordings: expected events/<label>/* and backgrounds/*."
+            )
+        return named.resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    for root in (Path.cwd(), checkout):
+        if (root / RECORDINGS_BESIDE / "events").is_dir():
+            return (root / RECORDINGS_BESIDE).resolve()
+    return None

@@ -32,6 +32,13 @@ def train(
     device: Annotated[
         str | None, typer.Option(help='As in "cpu" or "cuda:0"; a GPU where there is one.')
     ] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for mixtures and features, which several runs share, also at the same "
+            "time; the run's own if not given."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Train a detector by a recipe.
@@ -44,7 +51,7 @@ def train(
     from sedsdk.training.run import train as run_recipe
 
     loaded = load_recipe(recipe, None, change or ())
-    result = run_recipe(loaded, out, device=device, say=warn)
+    result = run_recipe(loaded, out, device=device, say=warn, shared=shared)
     if os.environ.get("RANK", "0") != "0":
         return
     picture = curves_picture(result)
@@ -55,12 +62,14 @@ def train(
                 "detector": str(result.bundle),
                 "best": result.best,
                 "report": result.report,
+                "further_reports": result.further_reports,
                 "problems": list(result.problems),
             }
         )
         return
-    if result.report is not None:
-        print_report(result.report)
+    for report in (result.report, *result.further_reports.values()):
+        if report is not None:
+            print_report(report)
     print(f"best epoch  {result.best.get('epoch', 0):g}")
     if picture is not None:
         print(f"curves      {picture}")

@@ -6,7 +6,7 @@ sound, change them, add them, and let the frontend compress the sum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ class EnergyBank:
         sources: Sequence[Source],
         frontend: Frontend,
         cache: FeatureCache | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> EnergyBank:
         """Computes the energies of every source, or reads them from the cache.
 
@@ -62,13 +63,16 @@ class EnergyBank:
             sources: recordings.
             frontend: an additive one.
             cache: where energies are kept between runs.
+            progress: called with (recordings done, recordings in all).
 
         Raises:
             AudioError: a recording cannot be read.
         """
         rate = frontend.sample_rate
         banks: list[np.ndarray] = []
-        for source in sources:
+        for done, source in enumerate(sources):
+            if progress:
+                progress(done, len(sources))
 
             def compute(source: Source = source) -> np.ndarray:
                 samples, _ = read_audio(source.path, rate, source.start, source.end)

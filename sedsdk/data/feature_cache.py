@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 from zipfile import BadZipFile
@@ -13,6 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sedsdk.config import digest
+from sedsdk.data.locks import exclusive
+from sedsdk.errors import DataError
 
 _log = logging.getLogger(__name__)
 
@@ -44,23 +47,32 @@ class FeatureCache:
     Args:
         folder: where the arrays are kept; made if it is not there.
         config: JSON-like description of everything else that the array depends on.
+        locks: folder of lock files. With it, a process that wants an array which another one is
+            computing waits for it; without, both compute it and either's file stays.
     """
 
-    def __init__(self, folder: str | Path, config: object) -> None:
+    def __init__(self, folder: str | Path, config: object, locks: Path | None = None) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._config = config
+        self._locks = locks
 
     def get(self, span: Span, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Returns the array of a recording, memory-mapped, computing it where it is not kept."""
-        file = self.folder / f"{self._key(span)}.npy"
-        try:
-            return _mapped(file)
-        except FileNotFoundError:
-            pass
-        except (ValueError, EOFError, BadZipFile):
-            _log.warning("%s is damaged and computed again", file)
-        self._write(file, compute())
+        """Returns the array of a recording, memory-mapped, computing it where it is not kept.
+
+        Raises:
+            DataError: the array cannot be written (disk full).
+        """
+        key = self._key(span)
+        file = self.folder / f"{key}.npy"
+        kept = _kept(file)
+        if kept is not None:
+            return kept
+        with nullcontext() if self._locks is None else exclusive(self._locks / f"{key[:2]}.lock"):
+            if self._locks is not None:
+                kept = _kept(file)  # another process may have computed it meanwhile
+            if kept is None:
+                self._write(file, compute())
         return _mapped(file)
 
     def _key(self, span: Span) -> str:
@@ -69,13 +81,30 @@ class FeatureCache:
         return digest([*where, span.start, span.end, self._config])[:40]
 
     def _write(self, file: Path, values: np.ndarray) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as part:
-            try:
-                np.save(part, values, allow_pickle=False)
-            except BaseException:
-                os.unlink(part.name)
-                raise
-        os.replace(part.name, file)
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as part:
+                try:
+                    np.save(part, values, allow_pickle=False)
+                    part.flush()
+                except BaseException:
+                    os.unlink(part.name)
+                    raise
+            os.replace(part.name, file)
+        except OSError as error:
+            raise DataError(
+                f"{file} cannot be written: {error.strerror or error}. Make room on the disk, or "
+                f"set training.cache to false."
+            ) from error
+
+
+def _kept(file: Path) -> np.ndarray | None:
+    try:
+        return _mapped(file)
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError, BadZipFile):
+        _log.warning("%s is damaged and computed again", file)
+        return None
 
 
 def _mapped(file: Path) -> np.ndarray:

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,9 @@ def synthesise(
         The set, with strong labels; paths lie in `folder`, and the split is the subset's name.
 
     Raises:
-        DataError: nothing to draw from, not a single mixture could be made, or the folder cannot
-            be written to.
-        AudioError: a mixture cannot be written (disk full).
+        DataError: nothing to draw from, not a single mixture could be made, the disk has too
+            little room, or the folder cannot be written to.
+        AudioError: a mixture cannot be written (the disk filled up meanwhile).
     """
     problems: list[str] = []
     recipes = draw_recipes(sources, settings, problems.append)
@@ -256,6 +257,15 @@ class _Output:
     sample_rate: int
     subtype: str
 
+    def samples(self, recipe: MixtureRecipe) -> int:
+        """How many samples a mixture has; 0 where its background decides and cannot be read."""
+        if recipe.duration_seconds is not None:
+            return round(recipe.duration_seconds * self.sample_rate)
+        try:
+            return round(_duration(recipe.background.path) * self.sample_rate)
+        except AudioError:
+            return 0
+
     def holds(self, recipe: MixtureRecipe) -> bool:
         """True if the mixture is there with the size and the header that it must have."""
         path = self.folder / recipe.name
@@ -282,6 +292,7 @@ def _render_missing(
     """Makes what is not there; returns the reason for each mixture that cannot be made."""
     missing = [recipe for recipe in recipes if not output.holds(recipe)]
     remove_leftovers(output.folder / recipe.name for recipe in missing)
+    _check_room(missing, output)
     # Mixtures of one background follow each other, so that it is decoded once.
     missing.sort(key=lambda recipe: (recipe.background.path.as_posix(), recipe.name))
     size = max(1, min(LARGEST_JOB, len(missing) // (JOBS_PER_WORKER * max(workers, 1))))
@@ -299,6 +310,25 @@ def _render_missing(
     finally:
         _cache.cache_clear()
     return failed
+
+
+def _check_room(recipes: Sequence[MixtureRecipe], output: _Output) -> None:
+    """Refuses to begin what the disk has no room for."""
+    needed = SAMPLE_BYTES[output.subtype] * sum(map(output.samples, recipes))
+    _duration.cache_clear()
+    present = next(folder for folder in output.folder.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(present).free
+    if needed > free:
+        raise DataError(
+            f"{len(recipes)} mixtures need {needed / 1e9:.1f} GB in {output.folder}, and "
+            f"{free / 1e9:.1f} GB are free. Make room or choose another disk, or make fewer "
+            f'(mixtures_per_class) or smaller ones (subtype "PCM_16").'
+        )
+
+
+@cache
+def _duration(path: Path) -> float:
+    return audio_info(path).duration
 
 
 @lru_cache(maxsize=1)

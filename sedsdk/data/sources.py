@@ -179,9 +179,12 @@ class SourceSet:
 
 
 def read_sources(
-    folder: str | Path, labels: Sequence[str] | None = None, with_speech: bool = False
+    folder: str | Path,
+    labels: Sequence[str] | None = None,
+    with_speech: bool = False,
+    other_events: bool | None = None,
 ) -> SourceSet:
-    """Reads a folder of recordings laid out for mixing.
+    """Reads a folder of recordings laid out for mixing, or TUT Rare Sound Events 2017.
 
     Layout: `events/<label>/*`, `backgrounds/*`, optionally `events_other/<class>/*` (distractors)
     and `speech/**`. An optional `origin.csv` in the folder has a column `file` (path from the
@@ -190,16 +193,28 @@ def read_sources(
     left out and listed in `SourceSet.problems`, as is a listed file that does not exist. A file
     that `origin.csv` lacks is used, in no split and as a group of its own, and listed too.
 
+    The development set of TUT Rare Sound Events 2017 is recognised by the file
+    `cv_setup/events_devtrain.yaml` or `events_devtest.yaml` in `folder`, in its `source_data` or
+    `data/source_data`, or in those of a folder `TUT-rare-sound-events-2017-*` inside it, unless
+    `folder` itself has `events/` and `backgrounds/`. Its events and backgrounds are in the splits
+    "devtrain" and "devtest", as its authors divided them (`read_tut_rare_sources`).
+
     Args:
         folder: the recordings.
-        labels: the target classes; other folders of `events/` become distractors. None: all.
+        labels: the target classes. None: all.
         with_speech: the recordings of `speech/` become distractors with the label "speech".
+        other_events: events of other classes than `labels` become distractors; None: they do,
+            but for TUT Rare Sound Events 2017, whose protocol has none.
 
     Raises:
         DataError: the folder or its `events` is missing, a label has no folder, no event or no
             background can be read, or `origin.csv` is malformed.
     """
+    from sedsdk.data.tut_rare_parts import is_development_set, read_development_sources
+
     root = Path(folder)
+    if is_development_set(root):
+        return read_development_sources(root, labels, bool(other_events))
     targets = _target_labels(root, labels)
     origin, problems = read_origin(root)
     reader = _FolderReader(root, origin, problems)
@@ -208,8 +223,9 @@ def read_sources(
     distractors: list[Source] = []
     for path in _audio_files(root / "events", depth=1):
         label = path.parent.name
-        kind = events if label in targets else distractors
-        kind.extend(reader.read(path, label, fixed_label=True))
+        if label in targets or other_events is not False:
+            kind = events if label in targets else distractors
+            kind.extend(reader.read(path, label, fixed_label=True))
     for path in _audio_files(root / "events_other", depth=1):
         distractors.extend(reader.read(path, path.parent.name, fixed_label=True))
     if with_speech:

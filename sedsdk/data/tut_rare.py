@@ -37,6 +37,10 @@ WITHDRAWN = "old_dontuse"
 UPLOADER_KEYS = ("user", "username", "freesound_user")
 
 
+class PartMissing(DataError):
+    """What was asked of a part is not in the folder: not downloaded, or not made yet."""
+
+
 def read_tut_rare(folder: str | Path, part: str, event_class: str | None = None) -> Manifest:
     """Reads the mixtures of one part, by their event lists.
 
@@ -55,8 +59,9 @@ def read_tut_rare(folder: str | Path, part: str, event_class: str | None = None)
         looked for: `check_files` does that.
 
     Raises:
-        DataError: an unknown part or class; no event lists, or several folders with them; a list
-            that is malformed, with file and line.
+        PartMissing: no event lists.
+        DataError: an unknown part or class; several folders with lists; a list that is malformed,
+            with file and line.
     """
     name = _part(part)
     meta = _meta_folder(Path(folder), name)
@@ -121,7 +126,9 @@ def screened_backgrounds(folder: str | Path) -> dict[str, tuple[str, ...]]:
     Raises:
         DataError: the sources are not found, or `bg_screening.csv` is malformed.
     """
-    return _screened(_source_folder(Path(folder), "devtrain") / "bgs" / "bg_screening.csv")
+    root = Path(folder)
+    found = find_source_folder(root, "devtest") or _source_folder(root, "devtrain")
+    return _screened(found / "bgs" / "bg_screening.csv")
 
 
 # Mixtures
@@ -138,17 +145,32 @@ def _part(part: str) -> Part:
     )
 
 
-def _meta_folder(root: Path, part: Part) -> Path:
+def meta_folders(root: Path, part: Part) -> list[Path]:
+    """Returns the folders where lists and recipes of a part may lie, as users unpack them.
+
+    Raises:
+        PartMissing: `root` is no folder.
+    """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder. Give the folder that the data set was unpacked in.")
-    if any((root / "meta").glob(f"event_list_{part}_*")):
-        return root / "meta"
-    patterns = [
+        raise PartMissing(
+            f"{root} is no folder. Give the folder that the data set was unpacked in."
+        )
+    found = (meta for pattern in _meta_patterns(part) for meta in root.glob(pattern))
+    return sorted(meta for meta in found if meta.is_dir())
+
+
+def _meta_patterns(part: Part) -> list[str]:
+    return [
         f"{dataset}{mixtures.format(part=part)}/meta"
         for dataset in DATASET_FOLDERS
         for mixtures in MIXTURE_FOLDERS
     ]
-    found = sorted(meta for pattern in patterns for meta in root.glob(pattern) if meta.is_dir())
+
+
+def _meta_folder(root: Path, part: Part) -> Path:
+    found = meta_folders(root, part)
+    if any((root / "meta").glob(f"event_list_{part}_*")):
+        return root / "meta"
     with_lists = [meta for meta in found if any(meta.glob(f"event_list_{part}_*"))]
     if len(with_lists) == 1:
         return with_lists[0]
@@ -158,13 +180,13 @@ def _meta_folder(root: Path, part: Part) -> Path:
             f"{root} holds several sets of {part} mixtures: {names}. Give the one you want."
         )
     if found:
-        raise DataError(
+        raise PartMissing(
             f"{found[0]} has no event lists of {part}. Download the data set again: the lists of "
             f"the evaluation part were published after the challenge."
         )
-    raise DataError(
-        f"{root} holds no {part} mixtures; looked for {', '.join(patterns)}. Unpack the archives "
-        f"with mixture_data there, or mix {part} from the sources first."
+    raise PartMissing(
+        f"{root} holds no {part} mixtures; looked for {', '.join(_meta_patterns(part))}. Unpack "
+        f"the archives with mixture_data there, or mix {part} from the sources first."
     )
 
 
@@ -214,20 +236,28 @@ def _mixtures(path: Path, label: str, part: Part) -> Iterator[Clip]:
 # Sources
 
 
+def find_source_folder(root: Path, part: Part) -> Path | None:
+    """Returns the `source_data` whose cv_setup lists a part; None if there is none."""
+    return next(
+        (
+            source
+            for dataset in DATASET_FOLDERS
+            for place in SOURCE_FOLDERS
+            for source in sorted(root.glob(f"{dataset}{place}") if dataset else [root / place])
+            if (source / "cv_setup" / f"events_{part}.yaml").is_file()
+        ),
+        None,
+    )
+
+
 def _source_folder(root: Path, part: Part) -> Path:
-    candidates = [
-        source
-        for dataset in DATASET_FOLDERS
-        for place in SOURCE_FOLDERS
-        for source in sorted(root.glob(f"{dataset}{place}") if dataset else [root / place])
-        if (source / "cv_setup" / f"events_{part}.yaml").is_file()
-    ]
-    if not candidates:
-        raise DataError(
+    found = find_source_folder(root, part)
+    if found is None:
+        raise PartMissing(
             f"{root} holds no cv_setup/events_{part}.yaml, also not under {SOURCE_FOLDERS[0]}. "
             f"Unpack the archives with source_data there."
         )
-    return candidates[0]
+    return found
 
 
 def _isolated_events(root: Path, path: Path, part: Part) -> Iterator[Source]:

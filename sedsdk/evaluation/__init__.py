@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sedsdk.evaluation.bootstrap import Interval, Intervals, bootstrap_intervals
+    from sedsdk.evaluation.clip_counts import ClipCounts, UnitCounts, read_clip_counts
     from sedsdk.evaluation.events import event_scores, rare_event_scores, segment_scores
     from sedsdk.evaluation.matching import (
         EventCounts,
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     )
     from sedsdk.evaluation.rates import ClassScores, Rates, Score
     from sedsdk.evaluation.report import Report
+    from sedsdk.evaluation.run_bootstrap import (
+        RunScores,
+        beside,
+        resample_runs,
+        scores_of_runs,
+    )
     from sedsdk.evaluation.tags import TagScore, TagScores, best_f1_thresholds, tag_scores
     from sedsdk.evaluation.thresholds import FittedPostProcessors, Trial, fit_postprocessors
 
@@ -34,6 +41,7 @@ __all__ = [
     "PSDS_SCENARIO_1",
     "PSDS_SCENARIO_2",
     "ClassScores",
+    "ClipCounts",
     "EventCounts",
     "FittedPostProcessors",
     "Interval",
@@ -42,10 +50,13 @@ __all__ = [
     "PsdsScore",
     "Rates",
     "Report",
+    "RunScores",
     "Score",
     "TagScore",
     "TagScores",
     "Trial",
+    "UnitCounts",
+    "beside",
     "best_f1_thresholds",
     "bootstrap_intervals",
     "count_events",
@@ -55,17 +66,22 @@ __all__ = [
     "match_onsets",
     "psds_scores",
     "rare_event_scores",
+    "read_clip_counts",
+    "resample_runs",
+    "scores_of_runs",
     "segment_scores",
     "tag_scores",
 ]
 
 _NAMES_BY_MODULE = {
     "bootstrap": "Interval Intervals bootstrap_intervals",
+    "clip_counts": "ClipCounts UnitCounts read_clip_counts",
     "events": "event_scores rare_event_scores segment_scores",
     "matching": "EventCounts count_events match_intervals match_onsets",
     "psds": "PSDS_SCENARIO_1 PSDS_SCENARIO_2 PsdsParameters PsdsScore psds_scores",
     "rates": "ClassScores Rates Score",
     "report": "Report",
+    "run_bootstrap": "RunScores beside resample_runs scores_of_runs",
     "tags": "TagScore TagScores best_f1_thresholds tag_scores",
     "thresholds": "FittedPostProcessors Trial fit_postprocessors",
 }

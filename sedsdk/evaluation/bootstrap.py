@@ -108,23 +108,16 @@ def bootstrap_intervals(
 
     generator = np.random.default_rng(seed)
     n_units = len(table)
-    flat = table.reshape(n_units, -1).astype(np.float64)
-    even = np.full(n_units, 1.0 / n_units)
-    block = max(1, BLOCK_VALUES // n_units)
-    sums = np.concatenate(
-        [
-            generator.multinomial(n_units, even, min(block, resamples - begin)) @ flat
-            for begin in range(0, resamples, block)
-        ]
-    ).reshape(resamples, len(counts.labels), 3)
-    n_ref, n_sys, hits = sums[..., 0], sums[..., 1], sums[..., 2]  # each [resamples, C]
+    sums = resampled_sums(table.reshape(n_units, -1), resamples, generator)
+    # each [resamples, C]
+    n_ref, n_sys, hits = np.moveaxis(sums.reshape(resamples, len(counts.labels), 3), -1, 0)
     rates = error_rates(n_ref + n_sys - 2 * hits, n_ref)
     f1 = f1_scores(hits, n_ref, n_sys)
     return Intervals(
         error_rate=_per_class(rates, counts.labels, confidence),
         f1=_per_class(f1, counts.labels, confidence),
-        average_error_rate=_interval(rates.mean(axis=1), confidence),
-        average_f1=_interval(f1.mean(axis=1), confidence),
+        average_error_rate=percentile_interval(rates.mean(axis=1), confidence),
+        average_f1=percentile_interval(f1.mean(axis=1), confidence),
         confidence=confidence,
         resamples=resamples,
         n_units=n_units,
@@ -142,9 +135,35 @@ def _group(groups: Mapping[str, str], clip_id: str) -> str:
 def _per_class(
     values: NDArray[np.float64], labels: tuple[str, ...], confidence: float
 ) -> dict[str, Interval]:
-    return {label: _interval(values[:, column], confidence) for column, label in enumerate(labels)}
+    return {
+        label: percentile_interval(values[:, column], confidence)
+        for column, label in enumerate(labels)
+    }
 
 
-def _interval(values: NDArray[np.float64], confidence: float) -> Interval:
+def resampled_sums(
+    table: NDArray[np.generic], resamples: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draws rows with replacement, as many as there are, and sums them: [resamples, K].
+
+    Args:
+        table: numbers [units, K].
+        resamples: how often.
+        generator: one of the same state draws the same rows of every table of that height.
+    """
+    n_units = len(table)
+    values = table.astype(np.float64)
+    even = np.full(n_units, 1.0 / n_units)
+    block = max(1, BLOCK_VALUES // n_units)
+    return np.concatenate(
+        [
+            generator.multinomial(n_units, even, min(block, resamples - begin)) @ values
+            for begin in range(0, resamples, block)
+        ]
+    )
+
+
+def percentile_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """Returns the interval that leaves out equally many of the values at either end."""
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))

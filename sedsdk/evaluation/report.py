@@ -14,6 +14,7 @@ import numpy as np
 from sedsdk.config import PartRef, read_model
 from sedsdk.errors import ConfigError, DataError
 from sedsdk.evaluation.bootstrap import Intervals, bootstrap_intervals
+from sedsdk.evaluation.clip_counts import COUNTS_NAME, ClipCounts
 from sedsdk.evaluation.events import event_scores, rare_event_scores, segment_scores
 from sedsdk.evaluation.matching import EventLists, count_events
 from sedsdk.evaluation.psds import PSDS_SCENARIO_1, PSDS_SCENARIO_2, PsdsScore, psds_scores
@@ -43,6 +44,7 @@ class Report:
         segments: segment-based.
         tags: scores of the clip probabilities.
         intervals: bootstrap intervals of `onset`.
+        counts: what `onset` was counted from, clip by clip.
         psds: PSDS per scenario, empty if not asked for.
         postprocessors: the post-processors whose events were scored.
         notes: further facts for the reader, such as where the thresholds were fitted.
@@ -58,6 +60,7 @@ class Report:
     segments: ClassScores
     tags: TagScores
     intervals: Intervals
+    counts: ClipCounts
     psds: dict[str, PsdsScore]
     postprocessors: tuple[PartRef, ...]
     notes: tuple[str, ...]
@@ -130,6 +133,7 @@ class Report:
             if present is None
             else _checked_present(present, predictions, labels)
         )
+        counts = count_events(reference, estimated, labels, collar=collar)
         return cls(
             title=title,
             labels=labels,
@@ -148,12 +152,15 @@ class Report:
                 tag_thresholds,
             ),
             intervals=bootstrap_intervals(
-                count_events(reference, estimated, labels, collar=collar),
+                counts,
                 groups=groups,
                 clip_class=clip_class,
                 resamples=resamples,
                 confidence=confidence,
                 seed=seed,
+            ),
+            counts=ClipCounts(
+                counts, _of(counts.clip_ids, groups), _of(counts.clip_ids, clip_class), collar
             ),
             psds={
                 name: psds_scores(predictions, reference, durations, parameters)
@@ -199,15 +206,23 @@ class Report:
         return report_markdown(self.to_dict())
 
     def write(self, folder: str | Path) -> Path:
-        """Writes report.json and report.md, each whole or not at all, and returns the folder.
+        """Writes report.json, report.md and counts.json, and returns the folder.
+
+        Each file appears whole or not at all; the counts come first, so that where there is a
+        report, there are counts.
 
         Raises:
             OSError: the folder or the disk cannot be written to.
         """
         folder = Path(folder)
+        write_atomically(folder / COUNTS_NAME, self.counts.to_json().encode())
         write_atomically(folder / JSON_NAME, self.to_json().encode())
         write_atomically(folder / MARKDOWN_NAME, self.to_markdown().encode())
         return folder
+
+
+def _of(clip_ids: Sequence[str], named: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if named is None else {clip_id: named[clip_id] for clip_id in clip_ids}
 
 
 def _checked_labels(

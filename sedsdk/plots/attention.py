@@ -1,8 +1,13 @@
-"""Where an encoder or a head looks: its attention maps under the spectrogram."""
+"""Where an encoder and a head look: their attention maps between what goes in and what comes out.
+
+The picture is that of Figure 4 of Zhang et al. 2019 (MTFA), for any recording and any maps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,104 +15,229 @@ import numpy as np
 import numpy.typing as npt
 
 from sedsdk.errors import DataError
-from sedsdk.plots.detection import thinned
+from sedsdk.plots.bands import BandAxis
 from sedsdk.plots.spectrogram import draw_spectrogram, log_mel_spectrogram
 from sedsdk.plots.style import class_colour, hide_time_labels, new_axes, new_figure, save, set_title
-from sedsdk.types import FrameGrid
+from sedsdk.plots.tracks import (
+    Thresholds,
+    draw_boxes,
+    draw_class_panels,
+    draw_events,
+    shown_classes,
+    thinned,
+    track_heights,
+)
+from sedsdk.runtime.attention import HEAD_PREFIX, AttentionMap
+from sedsdk.types import ClipPrediction, Event
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 MOST_MAPS = 8
 MOST_COLUMNS = 2400
+MOST_NAMES = 8
+"""Features whose names have room beside a map."""
+SPECTROGRAM_HEIGHT = 3.0
+MAP_HEIGHT = 1.45
+CURVE_HEIGHT = 1.1
+
+Values = npt.NDArray[np.floating]
+Limits = tuple[float, float]
 
 
 def plot_attention(
     samples: npt.ArrayLike,
     sample_rate: float,
-    attention: Mapping[str, npt.NDArray[np.floating]],
-    grid: FrameGrid | Mapping[str, FrameGrid],
+    attention: Mapping[str, AttentionMap],
+    prediction: ClipPrediction | None = None,
+    reference: Sequence[Event] | None = None,
     title: str = "",
     path: str | Path | None = None,
+    *,
+    thresholds: Thresholds | None = None,
+    bands: BandAxis | None = None,
+    start_seconds: float = 0.0,
 ) -> Figure:
-    """Draws attention maps under the recording's spectrogram, on one time axis.
+    """Draws a recording's spectrogram, attention maps, probabilities and events on one time axis.
+
+    A map of one feature is a curve, another a picture with feature 0 at the bottom. Maps whose
+    names differ in a number at the end, as in "mask 1" and "mask 1/2", are of one kind: they stand
+    together and share a colour scale, from their lowest to their highest value in the picture. The
+    reference events are boxes through all pictures: green, or pink where the detector has no such
+    class. Long recordings are thinned to the highest value within each dot.
 
     Args:
-        samples: [N] in [-1, 1], one channel.
+        samples: [N] in [-1, 1], one channel: the part of the recording to draw.
         sample_rate: hertz.
-        attention: name → weights [T] (a curve) or [T, F] (a picture, feature 0 at the bottom), of
-            this clip alone, without padding; any range.
-        grid: where the frames lie: one for all maps, or one per name.
+        attention: name → map of the whole recording; any range.
+        prediction: of the whole recording; None leaves out probabilities and events.
+        reference: true events; None if they are not known (an empty sequence says: there are none).
         title: written above.
         path: file to write (.png, .svg, .pdf); None only builds the figure.
+        thresholds: per class, in [0, 1], where known; see `decision_thresholds`.
+        bands: what the features of an encoder's map are, if their number divides that of the bands.
+        start_seconds: where the samples begin in the recording.
 
     Raises:
         DataError: there is no map, there are more than eight, or one has other axes.
         AudioError: the samples cannot be drawn.
         MissingDependency: matplotlib is not installed.
     """
+    _check(attention)
+    spectrogram = replace(log_mel_spectrogram(samples, sample_rate), first_seconds=start_seconds)
+    span = (start_seconds, start_seconds + spectrogram.seconds)
+    kinds = _by_kind(attention)
+    rows = shown_classes(prediction, reference) if prediction else []
+    order = [name for names in kinds for name in names]
+    sizes = [attention[name].values.shape[1] for name in order]
+    heights = [SPECTROGRAM_HEIGHT, *(CURVE_HEIGHT if size == 1 else MAP_HEIGHT for size in sizes)]
+    heights += track_heights(len(rows)) if prediction else []
+    figure = new_figure(1.0 + sum(heights))
+    cells = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=(60, 1))
+
+    panels = [new_axes(figure, cells[0, 0])]
+    draw_spectrogram(panels[0], figure.add_subplot(cells[0, 1]), spectrogram)
+    panels[0].set_xlim(*span)
+    pictures = [panels[0]]
+    for names in kinds:
+        first = len(panels)
+        shown = {name: attention[name].between(*span) for name in names}
+        limits = _limits(map_.values for map_ in shown.values())
+        for name in names:
+            panel = new_axes(figure, cells[len(panels), 0], panels[0])
+            panel.set_title(name, loc="left", fontsize=11, fontweight="bold", pad=3)
+            panels.append(panel)
+            if attention[name].values.shape[1] == 1:
+                _draw_curve(panel, shown[name], class_colour(len(panels) - 2))
+            else:
+                image = _draw_map(panel, shown[name], limits)
+                _name_features(
+                    panel, image, attention[name], None if name.startswith(HEAD_PREFIX) else bands
+                )
+                pictures.append(panel)
+        if pictures[-1] is panels[-1]:
+            _draw_bar(figure.add_subplot(cells[first : len(panels), 1]), image)
+    if prediction is not None:
+        first = len(panels)
+        classes = [cells[first + row, 0] for row in range(len(rows))]
+        near = [event for event in prediction.events or () if _touches(event, span)]
+        panels += draw_class_panels(
+            figure, classes, panels[0], _between(prediction, span), rows, reference, thresholds,
+            caption="output: {}",
+        )  # fmt: skip
+        panels.append(new_axes(figure, cells[len(heights) - 1, 0], panels[0]))
+        draw_events(panels[-1], rows, near, reference, "boxes and grey spans above")
+    known = reference or ()
+    targets = prediction.labels if prediction else [event.label for event in known]
+    for panel in pictures:
+        draw_boxes(panel, known, targets, named=panel is panels[0])
+    hide_time_labels(panels)
+    set_title(figure, title, left_out=len(prediction.labels) - len(rows) if prediction else 0)
+    return save(figure, path)
+
+
+def map_kind(name: str) -> str:
+    """Returns a map's name without the number or fraction at its end: what its scales share."""
+    return re.sub(r"[\s_-]*\d[\d./]*$", "", name) or name
+
+
+def _check(attention: Mapping[str, AttentionMap]) -> None:
     if not 1 <= len(attention) <= MOST_MAPS:
         raise DataError(
             f"a picture holds 1 to {MOST_MAPS} attention maps, got {len(attention)}: "
             f"{', '.join(attention) or 'none'}. Choose some by name."
         )
-    if wrong := [name for name, weights in attention.items() if weights.ndim not in (1, 2)]:
-        raise DataError(
-            f'attention map "{wrong[0]}" has shape {attention[wrong[0]].shape}; '
-            "expected [T] or [T, F], one clip at a time."
-        )
-    heights = [2.8, *(1.2 if weights.ndim == 1 else 2.0 for weights in attention.values())]
-    figure = new_figure(1.0 + sum(heights))
-    cells = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=(60, 1))
-    spectrogram = log_mel_spectrogram(samples, sample_rate)
-    panels = [new_axes(figure, cells[0, 0])]
-    draw_spectrogram(panels[0], figure.add_subplot(cells[0, 1]), spectrogram)
-    for row, (name, weights) in enumerate(attention.items(), 1):
-        panel = new_axes(figure, cells[row, 0], panels[0])
-        frames = grid[name] if isinstance(grid, Mapping) else grid
-        if weights.ndim == 1:
-            _draw_curve(panel, weights, frames, class_colour(row - 1))
-        else:
-            _draw_map(panel, figure.add_subplot(cells[row, 1]), weights, frames)
-        panel.set_title(name, loc="left", fontsize=11, fontweight="bold", pad=3)
-        panels.append(panel)
-    panels[0].set_xlim(0.0, spectrogram.seconds)
-    hide_time_labels(panels)
-    set_title(figure, title)
-    return save(figure, path)
+    for name, map_ in attention.items():
+        if map_.values.ndim != 2 or map_.values.shape[1] == 0:
+            raise DataError(
+                f'attention map "{name}" has shape {map_.values.shape}; expected [T, F], one clip '
+                "at a time."
+            )
 
 
-def _draw_curve(
-    axes: Axes, weights: npt.NDArray[np.floating], grid: FrameGrid, colour: str
-) -> None:
-    index, values = thinned(weights)
-    times = grid.first_seconds + index * grid.hop_seconds
+def _by_kind(attention: Mapping[str, AttentionMap]) -> list[list[str]]:
+    """Returns the names in groups that share a colour scale; curves stand apart from pictures."""
+    kinds: dict[tuple[str, bool], list[str]] = {}
+    for name, map_ in attention.items():
+        kinds.setdefault((map_kind(name), map_.values.shape[1] == 1), []).append(name)
+    return list(kinds.values())
+
+
+def _limits(maps: Iterable[Values]) -> Limits:
+    """Returns the lowest and the highest finite value, apart from each other."""
+    finite = [values[np.isfinite(values)] for values in maps]
+    low = min((float(values.min()) for values in finite if values.size), default=0.0)
+    high = max((float(values.max()) for values in finite if values.size), default=1.0)
+    return low, high if high > low else low + 1.0
+
+
+def _touches(event: Event, span: tuple[float, float]) -> bool:
+    return event.offset >= span[0] and event.onset <= span[1]
+
+
+def _between(prediction: ClipPrediction, span: tuple[float, float]) -> ClipPrediction:
+    """Cuts the frames of a prediction to a span, so that thinning spares what is looked at."""
+    cut = AttentionMap(prediction.frames, prediction.grid).between(*span)
+    return replace(prediction, frames=cut.values, grid=cut.grid, active=None)
+
+
+def _draw_curve(axes: Axes, shown: AttentionMap, colour: str) -> None:
+    index, values = thinned(shown.values[:, 0])
+    times = shown.grid.first_seconds + index * shown.grid.hop_seconds
     axes.fill_between(times, values, color=colour, alpha=0.25, lw=0)
     axes.plot(times, values, color=colour, lw=1.3)
     axes.set_ylim(min(0.0, float(values.min(initial=0.0))), None)
     axes.set_ylabel("weight", fontsize=10)
 
 
-def _draw_map(
-    axes: Axes, colour_axes: Axes, weights: npt.NDArray[np.floating], grid: FrameGrid
-) -> None:
-    step = -(-len(weights) // MOST_COLUMNS)
-    shown = np.array(
-        [weights[first : first + step].max(0) for first in range(0, len(weights), step)]
-    )
-    begin = grid.first_seconds - 0.5 * grid.hop_seconds
-    end = begin + grid.hop_seconds * step * len(shown)
-    image = axes.imshow(
-        shown.T,
+def _draw_map(axes: Axes, shown: AttentionMap, limits: Limits) -> AxesImage:
+    """Draws a picture on its own grid: each frame fills its span of one hop."""
+    values, hop = shown.values, shown.grid.hop_seconds
+    step = max(1, -(-len(values) // MOST_COLUMNS))
+    columns = [values[first : first + step].max(0) for first in range(0, len(values), step)]
+    begin = shown.grid.first_seconds - 0.5 * hop
+    picture = np.array(columns).reshape(len(columns), values.shape[1])
+    return axes.imshow(
+        picture.T,
         origin="lower",
         aspect="auto",
-        extent=(begin, end, -0.5, weights.shape[1] - 0.5),
+        extent=(begin, begin + hop * step * max(1, len(columns)), 0.0, float(values.shape[1])),
         cmap="viridis",
+        vmin=limits[0],
+        vmax=limits[1],
         interpolation="nearest",
     )
-    axes.set_ylabel("feature (index)", fontsize=10)
-    bar: Any = axes.figure.colorbar(image, cax=colour_axes)
+
+
+def _name_features(
+    axes: Axes, image: AxesImage, whole: AttentionMap, bands: BandAxis | None
+) -> None:
+    """Labels the features: by their names, as bands, as the times of [T, T] weights, or by number.
+
+    A map that can be both bands and times gets numbers.
+    """
+    frames, size = whole.values.shape
+    left, right, _, _ = image.get_extent()
+    square, banded = frames == size, bands is not None and bands.fits(size)
+    if whole.features and size <= MOST_NAMES:
+        axes.set_yticks(np.arange(size) + 0.5, list(whole.features))
+    elif banded and not square and bands is not None:
+        shares, texts, name = bands.ticks()
+        axes.set_yticks([share * size for share in shares], texts)
+        axes.set_ylabel(name, fontsize=10)
+    elif square and not banded:
+        low = whole.grid.first_seconds - 0.5 * whole.grid.hop_seconds
+        image.set_extent((left, right, low, low + size * whole.grid.hop_seconds))
+        axes.set_ylabel("looks at (s)", fontsize=10)
+    else:
+        image.set_extent((left, right, -0.5, size - 0.5))
+        axes.set_ylabel("feature (index)", fontsize=10)
+
+
+def _draw_bar(axes: Axes, image: AxesImage) -> None:
+    bar: Any = axes.figure.colorbar(image, cax=axes)
     bar.set_label("weight", fontsize=10)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=9)

@@ -38,11 +38,13 @@ class Spectrogram:
         levels: float64 [bands, columns] in dB re a full-scale sine, at least -120.
         seconds: duration of the recording; the columns divide it equally.
         top_hertz: upper end of the mel axis; its lower end is 0 Hz.
+        first_seconds: where the samples begin in the recording that they are a span of.
     """
 
     levels: FloatArray
     seconds: float
     top_hertz: float
+    first_seconds: float = 0.0
 
     def band_position(self, hertz: float) -> float:
         """Returns where a frequency lies on the band axis: 0 at 0 Hz, `bands` at the top."""
@@ -115,7 +117,12 @@ def draw_spectrogram(axes: Axes, colour_axes: Axes | None, spectrogram: Spectrog
         levels,
         origin="lower",
         aspect="auto",
-        extent=(0.0, spectrogram.seconds, 0.0, float(len(levels))),
+        extent=(
+            spectrogram.first_seconds,
+            spectrogram.first_seconds + spectrogram.seconds,
+            0.0,
+            float(len(levels)),
+        ),
         cmap="magma",
         vmin=top - SHOWN_RANGE_DB,
         vmax=top,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sedsdk.errors import DataError, missing_dependency
+from sedsdk.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +27,8 @@ CLASS_COLOURS = (
 """Okabe and Ito 2008; their yellow and black, lost on white or among texts, are brown and grey."""
 REFERENCE_COLOUR = "#3B3B3B"
 REFERENCE_SHADE = "#D9D9D9"
+TARGET_BOX_COLOUR = "#2BD957"
+OTHER_BOX_COLOUR = "#FF6FB5"
 TEXT_COLOUR = "#222222"
 GRID_COLOUR = "#E4E4E4"
 
@@ -61,8 +65,10 @@ def class_colour(index: int) -> str:
     return CLASS_COLOURS[index % len(CLASS_COLOURS)]
 
 
-def set_title(figure: Figure, title: str) -> None:
-    """Writes the picture's title, left, if there is one."""
+def set_title(figure: Figure, title: str, left_out: int = 0) -> None:
+    """Writes the picture's title, left, if there is one, and how many classes had no room."""
+    if left_out:
+        title += f"   ({left_out} more classes not shown)"
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=TEXT_COLOUR)
 
@@ -77,6 +83,8 @@ def hide_time_labels(panels: Sequence[Axes]) -> None:
 def save(figure: Figure, path: str | Path | None) -> Figure:
     """Writes the figure if a path is given, making the folder, and returns it.
 
+    The file appears whole or not at all.
+
     Raises:
         DataError: the file's ending is none of .png, .svg and .pdf.
     """
@@ -87,6 +95,7 @@ def save(figure: Figure, path: str | Path | None) -> Figure:
         raise DataError(
             f'cannot draw to "{path}": the name must end in {", ".join(SAVED_SUFFIXES)}.'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix.lower().lstrip("."))
+    write_atomically(path, picture.getvalue())
     return figure

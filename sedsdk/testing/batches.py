@@ -157,7 +157,7 @@ class EncodedBatch:
         """Moves and casts."""
         value = self.value
         scales = tuple(scale.to(device, dtype) for scale in value.scales)
-        maps = {name: map_.to(device=device, dtype=dtype) for name, map_ in value.attention.items()}
+        maps = {name: map_.to(device, dtype) for name, map_ in value.attention.items()}
         return EncodedBatch(Encoded(value.frames.to(device, dtype), scales, maps))
 
 

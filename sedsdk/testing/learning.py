@@ -73,7 +73,7 @@ def _backward(subject: Subject, made: Any, batch: Any, trial: Trial) -> None:
             leaves.append(leaf)
             streams[name] = replace(batch.inputs[name], values=leaf)
         moved = replace(batch, inputs=Inputs(streams))
-        outputs = [output.values for output in subject.run(made, moved)]
+        outputs = [output.values for output in subject.run(made, moved) if not output.is_map]
         total = _spread_sum([values for values in outputs if values.requires_grad])
     trial.require(total.requires_grad, "the result does not depend on the input by gradient")
     total.backward()  # type: ignore[no-untyped-call]

@@ -123,8 +123,8 @@ def _encoder_shapes(trial: Trial, made: Any, batch: StreamBatch) -> None:
             abs(got - given / made.time_reduction) <= 1,
             f"{given} frames became {got} at time_reduction {made.time_reduction}",
         )
-    for name, values in encoded.attention.items():
-        trial.require(values.shape[0] == batch.size, f"attention {name} has no batch axis first")
+    for name, found in encoded.attention.items():
+        _check_attention(trial, found, main, batch.size, f'attention map "{name}"')
 
 
 def _head_shapes(trial: Trial, made: Any, batch: EncodedBatch) -> None:
@@ -174,6 +174,24 @@ def _check_features(
     valid = features.values[features.mask()]
     trial.require(valid.is_floating_point(), f"{what} are {valid.dtype}")
     trial.finite(valid, f"valid {what}")
+
+
+def _check_attention(trial: Trial, found: Any, main: Features, batch: int, what: str) -> None:
+    """A map has lengths and a grid of its own, which cover the clips that went in."""
+    trial.require(
+        isinstance(found, Features),
+        f"{what} is a {type(found).__name__}; give Features: values [B, T, F], lengths and grid",
+    )
+    shape = tuple(found.values.shape)
+    trial.require(len(shape) == 3, f"{what} has shape {shape}, expected [{batch}, T, F]")
+    _check_features(trial, found, batch, shape[2], found.grid, what)
+    hop = main.grid.hop_seconds
+    for given, got in zip(main.lengths.tolist(), found.lengths.tolist(), strict=True):
+        trial.require(
+            abs(got * found.grid.hop_seconds - given * hop)
+            <= max(hop, found.grid.hop_seconds) + GRID_TOLERANCE,
+            f"{what} covers {got * found.grid.hop_seconds:.4g} s of a clip of {given * hop:.4g} s",
+        )
 
 
 def _check_padding_is_zero(trial: Trial, values: Tensor, mask: Tensor, what: str) -> None:

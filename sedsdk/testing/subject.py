@@ -71,11 +71,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Output:
-    """One named result; `lengths` is None where it has one row per clip and no time axis."""
+    """One named result.
+
+    Attributes:
+        name: what a message calls it.
+        values: one row per clip.
+        lengths: valid frames per clip; None where there is no time axis.
+        is_map: it is an attention map: a picture that nothing learns from, whose features may be
+            the frames of the batch.
+    """
 
     name: str
     values: Tensor
     lengths: Tensor | None = None
+    is_map: bool = False
 
     def clip(self, index: int) -> Tensor:
         """Returns the valid part of one clip's result."""
@@ -205,6 +214,9 @@ class Subject:
         outputs = [Output("frames", encoded.frames.values, encoded.frames.lengths)]
         for index, scale in enumerate(encoded.scales):
             outputs.append(Output(f"scale {index}", scale.values, scale.lengths))
+        for name, found in encoded.attention.items():
+            title = f'attention map "{name}"'
+            outputs.append(Output(title, found.values, found.lengths, is_map=True))
         return outputs
 
     def _run_conditioner(self, made: Any, batch: StreamBatch, seed: int) -> list[Output]:

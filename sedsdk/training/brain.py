@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sedsdk.pipeline import Pipeline
 from sedsdk.training.batches import Batches
+from sedsdk.training.epoch_clock import EpochClock
 from sedsdk.training.recipe import TrainingConfig
 from sedsdk.types import ClipPrediction, Inputs, Targets, clip_predictions
 
@@ -135,6 +136,8 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
             checkpointer.add_recoverable("averaged", self.averaged)
         checkpointer.add_recoverable("model", pipeline)
         checkpointer.add_recoverable("epochs", epoch_counter)
+        self.clock = EpochClock()
+        checkpointer.add_recoverable("clock", self.clock)
         self._epoch = 0
         self._train_loss = float("nan")
         self._clips: list[ClipPrediction] = []
@@ -183,9 +186,11 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
             raise ValueError("a gradient is not finite")
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Forgets the clips of the last validation."""
+        """Starts the clock at an epoch's begin, and forgets the clips of the last validation."""
         self._clips, self._clip_losses = [], []
         self._epoch = epoch or 0
+        if stage == sb.Stage.TRAIN:
+            self.clock.start(self._epoch)
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Scores and writes the curves after each validation; the checkpoint follows."""
@@ -203,6 +208,7 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
             "train_loss": self._train_loss,
             "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
             **scores,
+            SECONDS_COLUMN: self.clock.seconds,
         }
         if self._rank == 0:
             append_curve(self.folder / CURVES_FILE, row)
@@ -227,6 +233,8 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
 
 
 CURVES_FILE = "curves.csv"
+SECONDS_COLUMN = "seconds"
+"""Wall time of an epoch with its validation."""
 DROPOUT_STREAM = 1
 
 
@@ -267,6 +275,12 @@ def read_curves(path: Path) -> list[Curve]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def curve_seconds(path: Path) -> float:
+    """Returns the seconds of all epochs of a run; epochs of unknown length count nothing."""
+    rows = [row.get(SECONDS_COLUMN, 0.0) for row in read_curves(path)]
+    return float(np.nansum(rows))
 
 
 def _optimiser(config: TrainingConfig, parameters: Any) -> torch.optim.Optimizer:

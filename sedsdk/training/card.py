@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sedsdk.runtime.bundle import ModelCard
@@ -9,7 +10,11 @@ from sedsdk.training.recipe import ManifestData, Recipe, RecordingsData
 
 
 def card(
-    recipe: Recipe, best: dict[str, float], report: dict[str, Any] | None, page: str
+    recipe: Recipe,
+    best: dict[str, float],
+    report: dict[str, Any] | None,
+    page: str,
+    further_reports: Mapping[str, dict[str, Any]] | None = None,
 ) -> ModelCard:
     """Returns what a bundle says of how its detector was trained.
 
@@ -17,13 +22,14 @@ def card(
         recipe: what was learned from what.
         best: epoch and validation scores of the weights that are saved.
         report: scores on the test part, if there is one.
-        page: the same as Markdown.
+        page: the same, and those of further tests, as Markdown.
+        further_reports: scores of further tests by name.
     """
     return ModelCard(
         data=_data_in_words(recipe),
         limits=_LIMITS,
         labels_source=_labels_in_words(recipe),
-        scores={"validation": dict(best), "test": report},
+        scores={"validation": dict(best), "test": report, **(further_reports or {})},
         scores_page=page,
         training={
             "data": recipe.data.model_dump(mode="json"),
@@ -41,10 +47,13 @@ _LIMITS = (
 def _data_in_words(recipe: Recipe) -> str:
     data = recipe.data
     if isinstance(data, RecordingsData):
+        count, part = "", data.validation.part
+        if data.validation.mixtures is not None and part is None:
+            count = f"{data.validation.mixtures.mixtures_per_class} mixtures per class of "
+        held_out = "recordings that training did not hear" if part is None else f'part "{part}"'
         return (
             f'Mixtures of the recordings in "{data.folder}", split "{data.split}"; thresholds '
-            f"fitted on {data.validation.mixtures.mixtures_per_class} mixtures per class of "
-            "recordings that training did not hear."
+            f"fitted on {count}{held_out}."
         )
     if isinstance(data, ManifestData):
         return f"Clips of {data.train}; thresholds fitted on {data.validation}."

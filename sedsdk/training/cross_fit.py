@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from sedsdk.data.manifest import Manifest
 from sedsdk.host import Host
 from sedsdk.runtime.bundle import load_bundle
+from sedsdk.training.places import Places
 from sedsdk.training.recipe import SCORES, Recipe, RecordingsData
 from sedsdk.training.score import Judged, ScoringClips, predict_clips
 from sedsdk.training.streams import StreamReader
@@ -48,7 +48,9 @@ def fold_runs(recipe: Recipe, run: Path) -> list[FoldRun]:
     runs = []
     for fold in range(data.validation.folds):
         held_out = data.validation.model_copy(update={"cross_fit": False, "fold": fold})
-        own_data = data.model_copy(update={"validation": held_out, "test": None})
+        own_data = data.model_copy(
+            update={"validation": held_out, "test": None, "further_tests": {}}
+        )
         training = recipe.training.model_copy(update={"fit_thresholds": False})
         own = recipe.model_copy(update={"data": own_data, "training": training})
         runs.append(FoldRun(own, run / FOLDS_FOLDER / str(fold)))
@@ -67,7 +69,7 @@ def mean_scores(runs: list[FoldRun]) -> dict[str, float]:
 
 
 def judge_folds(
-    runs: list[FoldRun], host: Host, device: torch.device | str
+    runs: list[FoldRun], host: Host, device: torch.device | str, shared: Path | None = None
 ) -> tuple[Judged, list[str]]:
     """Lets every fold's detector predict the recordings that it did not hear.
 
@@ -75,6 +77,7 @@ def judge_folds(
         runs: finished ones.
         host: plugin host.
         device: where the detectors run.
+        shared: folder that the runs shared; see `Places`.
 
     Returns:
         The predictions of all folds together, and one line per clip that could not be read.
@@ -82,14 +85,11 @@ def judge_folds(
     parts: dict[str, Judged] = {}
     problems: list[str] = []
     for fold in runs:
-        data = fold.recipe.data
-        assert isinstance(data, RecordingsData)
         pipeline = load_bundle(fold.folder / "detector", host).to(device)
-        made = fold.folder / "data" / "validation"
-        manifest = Manifest.read(made / f"manifest_{data.validation.mixtures.subset}.csv")
-        cache = fold.folder / "cache" if fold.recipe.training.cache else None
-        reader = StreamReader(pipeline, cache)
-        clips = ScoringClips(manifest, reader, pipeline.labels, device)
+        places = Places(fold.folder, shared)
+        cache = places.cache if fold.recipe.training.cache else None
+        reader = StreamReader(pipeline, cache, places.locks)
+        clips = ScoringClips(places.noted("validation"), reader, pipeline.labels, device)
         problems += clips.problems
         parts[fold.folder.name] = Judged.of(clips, predict_clips(pipeline, clips))
     return _together(parts), problems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,29 +11,22 @@ import torch
 
 from sedsdk.audio import audio_info
 from sedsdk.data.energy_mixer import EnergyBank, EnergyMixer
-from sedsdk.data.event_cuts import cut_strong_events, gate_weak_events
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.manifest import Clip, Manifest, check_files
 from sedsdk.data.mixture_plans import MixturePlanner
-from sedsdk.data.mixtures import synthesise
-from sedsdk.data.sources import Source, SourceSet, read_sources
+from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.tut_rare import PartMissing
 from sedsdk.data.waveform_mixer import WaveformMixer
 from sedsdk.errors import AudioError, DataError
 from sedsdk.pipeline import Pipeline
 from sedsdk.stages import Frontend
 from sedsdk.training.batches import Batches, ClipBatches, MixtureBatches, Share
-from sedsdk.training.recipe import (
-    BUILTIN_CORPUS,
-    HeldOut,
-    ManifestData,
-    Recipe,
-    RecordingsData,
-)
+from sedsdk.training.made_mixtures import ListedClips, MixtureMaker, expanded
+from sedsdk.training.places import Places, Say
+from sedsdk.training.progress import CountedWork
+from sedsdk.training.recipe import HeldOut, ManifestData, Recipe, RecordingsData
+from sedsdk.training.recordings import divided, recorded_sources
 from sedsdk.training.streams import StreamReader
-
-Say = Callable[[str], None]
-DATA_FOLDER = "data"
-CACHE_FOLDER = "cache"
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,9 @@ class Prepared:
         test: clips to score on, None if the recipe has none.
         reader: computes and keeps the streams of recorded clips.
         problems: one line per recording that could not be used.
+        further_tests: name → more clips to score on.
+        origins: name of a test → where its clips come from, in words.
+        skipped: name of a further test → why there are no clips for it.
     """
 
     batches: Batches
@@ -53,6 +49,9 @@ class Prepared:
     test: Manifest | None
     reader: StreamReader
     problems: tuple[str, ...] = field(default=())
+    further_tests: Mapping[str, Manifest] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(
@@ -63,10 +62,11 @@ def prepare(
     device: torch.device | str,
     say: Say,
     workers: int | None = None,
+    shared: Path | None = None,
 ) -> Prepared:
     """Reads or makes the data of a recipe.
 
-    Everything made is kept under `folder` and found again by the next call.
+    Everything made is kept under `folder`, or under `shared`, and found again by the next call.
 
     Args:
         recipe: whose data section counts.
@@ -76,17 +76,17 @@ def prepare(
         device: where mixtures are mixed.
         say: takes lines for the reader.
         workers: processes that synthesise; None for one per core.
+        shared: folder that runs share; see `Places`.
 
     Raises:
         DataError, AudioError: as `sedsdk.data` raises them.
     """
-    processes = workers or os.cpu_count() or 1
-    cache = folder / CACHE_FOLDER if recipe.training.cache else None
-    reader = StreamReader(pipeline, cache)
+    places = Places(folder, shared)
+    cache = places.cache if recipe.training.cache else None
+    reader = StreamReader(pipeline, cache, places.locks)
     if isinstance(recipe.data, RecordingsData):
-        return _from_recordings(
-            recipe, recipe.data, pipeline, folder, share, device, say, processes, reader
-        )
+        maker = MixtureMaker(places, say, workers or os.cpu_count() or 1)
+        return _from_recordings(recipe, recipe.data, pipeline, maker, share, device, reader)
     return _from_manifests(recipe, pipeline, share, say, reader)
 
 
@@ -94,91 +94,75 @@ def _from_recordings(
     recipe: Recipe,
     data: RecordingsData,
     pipeline: Pipeline,
-    folder: Path,
+    maker: MixtureMaker,
     share: Share,
     device: torch.device | str,
-    say: Say,
-    workers: int,
     reader: StreamReader,
 ) -> Prepared:
-    sources = recorded_sources(data, pipeline.labels, folder, say, workers)
+    say = maker.say
+    sources = recorded_sources(data, pipeline.labels, maker.places, say, maker.workers)
     for problem in sources.problems:
         say(f"recording: {problem}")
-    training = sources.split(data.split)
-    if data.validation.split is None:
-        heard, held_out = training.folds(data.validation.folds)[data.validation.fold]
-        if not data.validation.cross_fit:
-            training = heard
-    else:
-        held_out = sources.split(data.validation.split)
-    training = _with_cut_events(training, held_out, data, pipeline.labels)
+    training, held_out = divided(sources, data, pipeline.labels)
     say(
         f"train on {len(training.events)} events, {len(training.backgrounds)} backgrounds and "
         f"{len(training.distractors)} other sounds; validate on {len(held_out.events)} events of "
         "other recordings"
     )
-    made = folder / DATA_FOLDER
-    validation = _mixtures(held_out, data.validation, made / "validation", workers)
-    test = None
-    if data.test is not None:
-        if data.test.split is None:
-            raise DataError("data.test: name the split that its mixtures are made of")
-        test = _mixtures(sources.split(data.test.split), data.test, made / "test", workers)
-    batches = _mixture_batches(recipe, data, pipeline, training, folder, share, device, say)
-    return Prepared(batches, validation, test, reader, sources.problems)
-
-
-def recorded_sources(
-    data: RecordingsData,
-    labels: Sequence[str],
-    folder: Path,
-    say: Say,
-    workers: int = 1,
-) -> SourceSet:
-    """Reads the recordings that a recipe names, or makes the built-in corpus under `folder`."""
-    if data.folder == BUILTIN_CORPUS:
-        from sedsdk.data.corpus import make_corpus
-
-        say("making the built-in corpus")
-        made = make_corpus(folder / DATA_FOLDER / "corpus", size=data.corpus_size, workers=workers)
-        return _only_labels(made, labels)
-    return read_sources(_folder(data), labels, data.with_speech)
-
-
-def _folder(data: RecordingsData) -> Path:
-    return Path(os.path.expandvars(data.folder)).expanduser()
-
-
-def _with_cut_events(
-    training: SourceSet, held_out: SourceSet, data: RecordingsData, labels: Sequence[str]
-) -> SourceSet:
-    """Adds events cut out of further recordings of the same split, outside the held-out groups."""
-    found: list[Source] = []
-    for listed in data.strong_lists:
-        found += cut_strong_events(_folder(data), listed, labels)
-    for label, folder in data.weak_folders.items():
-        found += gate_weak_events(_folder(data), folder, label)
-    kept_out = set() if data.validation.cross_fit else set(held_out.groups())
-    more = [
-        source
-        for source in found
-        if source.split == data.split and source.group_name not in kept_out
-    ]
-    return replace(training, events=training.events + tuple(more))
-
-
-def _only_labels(sources: SourceSet, labels: Sequence[str]) -> SourceSet:
-    if missing := [label for label in labels if label not in sources.labels]:
-        raise DataError(
-            f'the built-in corpus has no "{missing[0]}". It has: {", ".join(sources.labels)}.'
+    scored, skipped = _scored(data, sources, held_out, maker)
+    problems = [*sources.problems, *(line for one in scored.values() for line in one.problems)]
+    batches: Batches
+    if data.training_mixtures is None:
+        batches = _mixture_batches(
+            recipe, data, pipeline, training, maker.places, share, device, say
         )
-    wanted = tuple(event for event in sources.events if event.label in labels)
-    others = tuple(event for event in sources.events if event.label not in labels)
-    return SourceSet(wanted, sources.backgrounds, sources.distractors + others, sources.problems)
+    else:
+        made = maker.draw("training", training, data.training_mixtures)
+        problems += made.problems
+        batches = _clip_batches(recipe, pipeline, made.clips, reader, share, say, problems)
+    clips = {name: one.clips for name, one in scored.items()}
+    return Prepared(
+        batches,
+        clips.pop("validation"),
+        clips.pop("test", None),
+        reader,
+        tuple(problems),
+        clips,
+        {name: one.origin for name, one in scored.items()},
+        skipped,
+    )
 
 
-def _mixtures(sources: SourceSet, held_out: HeldOut, folder: Path, workers: int) -> Manifest:
-    return synthesise(sources, held_out.mixtures, folder, workers=workers)
+def _scored(
+    data: RecordingsData, sources: SourceSet, held_out: SourceSet, maker: MixtureMaker
+) -> tuple[dict[str, ListedClips], dict[str, str]]:
+    """Returns what is judged by, by name, and why a further test is left out."""
+
+    def clips(name: str, wanted: HeldOut) -> ListedClips:
+        place = name if name not in data.further_tests else f"further_tests.{name}"
+        if wanted.part is not None:
+            return maker.read_part(place, wanted, wanted.part, expanded(data.folder), sources)
+        assert wanted.mixtures is not None
+        drawn_from = held_out if name == "validation" else sources.split(str(wanted.split))
+        return maker.draw(place, drawn_from, wanted.mixtures)
+
+    found: dict[str, ListedClips] = {}
+    skipped: dict[str, str] = {}
+    for name, wanted in data.held_out.items():
+        further = name in data.further_tests
+        if wanted == data.validation and wanted.part is not None and found:
+            found[name] = replace(found["validation"], problems=())
+            continue
+        try:
+            if further and wanted.split is not None and wanted.split not in sources.splits:
+                raise PartMissing(f'no recording is in split "{wanted.split}".')
+            found[name] = clips(name, wanted)
+        except PartMissing as error:
+            if not further:
+                raise DataError(f"data.{name}: {error}") from error
+            skipped[name] = str(error)
+            maker.say(f"further test {name} is left out: {error}")
+    return found, skipped
 
 
 def _mixture_batches(
@@ -186,7 +170,7 @@ def _mixture_batches(
     data: RecordingsData,
     pipeline: Pipeline,
     sources: SourceSet,
-    folder: Path,
+    places: Places,
     share: Share,
     device: torch.device | str,
     say: Say,
@@ -202,8 +186,9 @@ def _mixture_batches(
             if recipe.training.cache:
                 ref = pipeline.config.frontends[name].completed("frontend", pipeline.host)
                 key = ["energies and power", ref.model_dump(mode="json")]
-                cache = FeatureCache(folder / CACHE_FOLDER / f"{name}-sources", key)
-            bank = EnergyBank.build(sources.sources, frontend, cache)
+                cache = FeatureCache(places.cache / f"{name}-sources", key, places.locks)
+            progress = CountedWork("recordings with energies", say)
+            bank = EnergyBank.build(sources.sources, frontend, cache, progress)
             mixers[name] = EnergyMixer(bank.to(device), classes, mixing.clip_seconds)
         durations = mixers["main"].bank.durations
     else:
@@ -237,28 +222,49 @@ def _from_manifests(
     train, validation, test = parts
     assert train is not None
     assert validation is not None
-    say(f"reading {len(train)} training clips")
-    train = _readable(train, reader, problems)
     for problem in problems:
         say(f"left out: {problem}")
+    batches = _clip_batches(recipe, pipeline, train, reader, share, say, problems)
+    return Prepared(batches, validation, test, reader, tuple(problems))
+
+
+def _clip_batches(
+    recipe: Recipe,
+    pipeline: Pipeline,
+    clips: Manifest,
+    reader: StreamReader,
+    share: Share,
+    say: Say,
+    problems: list[str],
+) -> ClipBatches:
+    say(f"reading {len(clips)} training clips")
+    known = len(problems)
+    clips = _readable(clips, reader, problems, CountedWork("training clips read", say))
+    for problem in problems[known:]:
+        say(f"left out: {problem}")
     training = recipe.training
-    batches = ClipBatches(
+    return ClipBatches(
         pipeline,
         reader,
-        train.clips,
-        [_clip_seconds(clip) for clip in train.clips],
+        clips.clips,
+        [_clip_seconds(clip) for clip in clips],
         training.chunk_seconds,
         training.chunk_overlap_seconds,
         training.seed,
         share,
     )
-    return Prepared(batches, validation, test, reader, tuple(problems))
 
 
-def _readable(manifest: Manifest, reader: StreamReader, problems: list[str]) -> Manifest:
+def _readable(
+    manifest: Manifest,
+    reader: StreamReader,
+    problems: list[str],
+    progress: Callable[[int, int], None],
+) -> Manifest:
     """Leaves out clips whose damage shows only when they are read, as that of a cut FLAC file."""
     kept: list[Clip] = []
-    for clip in manifest:
+    for done, clip in enumerate(manifest):
+        progress(done, len(manifest))
         try:
             reader.check(clip)
         except AudioError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sedsdk.config import PipelineConfig, read_model
 from sedsdk.data.mixture_plans import MixingConfig
 from sedsdk.data.mixtures import MixtureSettings
+from sedsdk.data.tut_rare import Part
 from sedsdk.errors import ConfigError, missing_dependency
 from sedsdk.host import Host, default_host
 
 BUILTIN_CORPUS = "builtin"
 RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
+TEST_NAME = r"[A-Za-z0-9_-]+"
 
 
 class _Section(BaseModel):
@@ -23,10 +26,24 @@ class _Section(BaseModel):
 
 
 class HeldOut(_Section):
-    """Mixtures of recordings that training does not hear: for thresholds, or for a test."""
+    """Mixtures of recordings that training does not hear: for thresholds, or for a test.
 
-    mixtures: MixtureSettings = Field(description="how they are synthesised")
+    They are drawn from a split, from groups that training leaves out, or are those of a part of
+    TUT Rare Sound Events 2017. The finished mixtures of a part are read where they are; where they
+    are not, they are rendered by the official recipes; without these, they are drawn from the
+    sources of the part, as `mixtures` says (`subset` is then the part's name).
+    """
+
+    mixtures: MixtureSettings | None = Field(
+        None, description="how they are drawn; needed, but for a part that is finished"
+    )
     split: str | None = Field(None, description="the split they are made of; None: held-out groups")
+    part: Part | None = Field(
+        None, description="part of TUT Rare Sound Events 2017: devtrain, devtest or evaltest"
+    )
+    folder: str | None = Field(
+        None, description="where the part's mixtures are; None: in the folder of the data"
+    )
     folds: int = Field(
         4, ge=2, description="without a split: one part in so many of the training groups"
     )
@@ -40,19 +57,34 @@ class HeldOut(_Section):
     def _fold_is_one_of_them(self) -> HeldOut:
         if self.fold >= self.folds:
             raise ValueError(f"fold must be below folds = {self.folds}, got {self.fold}")
-        if self.cross_fit and self.split is not None:
-            raise ValueError("cross_fit holds out folds; leave split out")
+        if self.cross_fit and (self.split is not None or self.part is not None):
+            raise ValueError("cross_fit holds out folds; leave split and part out")
+        return self
+
+    @model_validator(mode="after")
+    def _says_which_mixtures(self) -> HeldOut:
+        if self.split is not None and self.part is not None:
+            raise ValueError("split and part both say what is held out; leave one of them out")
+        if self.part is None and self.folder is not None:
+            raise ValueError("folder is where a part's mixtures are; name the part")
+        if self.part is None and self.mixtures is None:
+            raise ValueError("mixtures is missing: only a part may have finished mixtures")
         return self
 
 
 class RecordingsData(_Section):
-    """Isolated events and backgrounds, mixed on the fly for training."""
+    """Isolated events and backgrounds, mixed for training: on the fly, or once on disk."""
 
     kind: Literal["recordings"]
     folder: str = Field(
         description='as `sedsdk.data.read_sources` reads it, or "builtin" for the made corpus'
     )
     with_speech: bool = Field(False, description="speech/ of the folder becomes distractors")
+    other_events: bool | None = Field(
+        None,
+        description="events of further classes become distractors; None: they do, but for TUT Rare "
+        "Sound Events 2017, whose protocol has none",
+    )
     strong_lists: tuple[str, ...] = Field(
         (), description="lists of strong labels in the folder, whose events training hears too"
     )
@@ -63,9 +95,51 @@ class RecordingsData(_Section):
     )
     corpus_size: str = Field("demo", description="size of the built-in corpus")
     split: str = Field("train", description="the split that training hears")
-    mixing: MixingConfig = MixingConfig()
+    mixing: MixingConfig = Field(MixingConfig(), description="how mixtures are made on the fly")
+    training_mixtures: MixtureSettings | None = Field(
+        None,
+        description="mixtures made once on disk and learned whole or in chunks "
+        "(training.chunk_seconds); mixing and training.steps_per_epoch are then not used",
+    )
     validation: HeldOut
     test: HeldOut | None = None
+    further_tests: dict[str, HeldOut] = Field(
+        {},
+        description="name → what else to score on, into scores/NAME; one whose data is not there "
+        "is left out",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_mixing(self) -> RecordingsData:
+        if self.training_mixtures is not None and self.mixing != MixingConfig():
+            raise ValueError(
+                "mixing makes mixtures on the fly and training_mixtures on disk; leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_is_named(self) -> RecordingsData:
+        for name in self.further_tests:
+            if not re.fullmatch(TEST_NAME, name) or name in ("test", "validation"):
+                raise ValueError(
+                    f'further_tests: "{name}" names a folder of scores; use letters, digits, - and '
+                    "_, and neither test nor validation"
+                )
+        for name, tested in {"test": self.test, **self.further_tests}.items():
+            if tested is not None and tested.split is None and tested.part is None:
+                raise ValueError(f"{name}: name the split or the part that it is made of")
+        if self.validation.part == self.split:
+            raise ValueError(f'validation: training hears "{self.split}"; choose another part')
+        for name, wanted in self.held_out.items():
+            if self.folder == BUILTIN_CORPUS and wanted.part and wanted.folder is None:
+                raise ValueError(f"{name}: the built-in corpus has no parts; name a split")
+        return self
+
+    @property
+    def held_out(self) -> dict[str, HeldOut]:
+        """What is not learned from, by name: validation, test and further tests."""
+        test = {} if self.test is None else {"test": self.test}
+        return {"validation": self.validation, **test, **self.further_tests}
 
 
 class ManifestData(_Section):

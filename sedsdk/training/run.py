@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sedsdk.runtime.bundle import load_bundle, save_bundle
 from sedsdk.training.batches import Share
 from sedsdk.training.card import card
 from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds, mean_scores
+from sedsdk.training.final_scores import final_scores
 from sedsdk.training.prepare import Prepared, prepare
 from sedsdk.training.ready import check_score, fit_frontends
 from sedsdk.training.recipe import SCORES, Recipe
@@ -30,7 +31,6 @@ from sedsdk.training.score import (
     ScoringClips,
     fit_to_clips,
     predict_clips,
-    report_on_clips,
     validation_scorer,
 )
 
@@ -54,6 +54,7 @@ class TrainingResult:
         best: epoch and validation scores of the checkpoint that was saved.
         report: scores on the test part as `Report.to_dict` gives them; None without a test part.
         problems: one line per recording that could not be used.
+        further_reports: the same as `report`, of the recipe's further tests by name.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class TrainingResult:
     best: dict[str, float]
     report: dict[str, Any] | None = None
     problems: tuple[str, ...] = field(default=())
+    further_reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def train(
@@ -71,6 +73,7 @@ def train(
     device: str | None = None,
     progress: bool = True,
     say: Say | None = None,
+    shared: str | Path | None = None,
 ) -> TrainingResult:
     """Prepares data, trains, fits thresholds, saves the detector and scores it.
 
@@ -85,6 +88,9 @@ def train(
         device: as torch names it; None takes a GPU if there is one.
         progress: show a progress bar where the output is a terminal.
         say: takes lines for the reader; None logs them.
+        shared: folder where mixtures, made sounds and features are kept for several runs, also
+            at the same time; None keeps them in the run's folder. It changes nothing that is
+            learned.
 
     Raises:
         TrainingError: the folder holds a run of another recipe, the batch size does not divide
@@ -106,7 +112,9 @@ def train(
     device = device or _best_device()
     if device == "cuda" and world > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    settings = _Settings(host, device, share, progress, say)
+    settings = _Settings(
+        host, device, share, progress, say, None if shared is None else Path(shared)
+    )
     if world == 1:
         return _train_all(recipe, run, settings)
     backend = "nccl" if device.startswith("cuda") else "gloo"
@@ -126,6 +134,7 @@ class _Settings:
     share: Share
     progress: bool
     say: Say
+    shared: Path | None
 
 
 def _train_all(recipe: Recipe, run: Path, settings: _Settings) -> TrainingResult:
@@ -149,7 +158,12 @@ def _train_one(
         say(f"{run} holds a finished run of this recipe")
         return finished
     pipeline = Pipeline(recipe.pipeline, host, seed=recipe.training.seed).to(device)
-    prepared = _in_turn(rank, lambda: prepare(recipe, pipeline, run, share, device, say), world)
+    shared = settings.shared
+    prepared = _in_turn(
+        rank,
+        lambda: prepare(recipe, pipeline, run, share, device, say, shared=shared),
+        world,
+    )
     _in_turn(rank, lambda: fit_frontends(pipeline, prepared, run), world)
     validation = _in_turn(
         rank,
@@ -262,14 +276,16 @@ def _finish(
     settings: _Settings,
     folds: list[FoldRun],
 ) -> TrainingResult:
-    """Fits thresholds, saves the detector, scores it on the test part, notes that it is done."""
+    """Fits thresholds, scores the detector on all tests, saves it, notes that it is done."""
+    from sedsdk.training.brain import CURVES_FILE, curve_seconds
+
     run, say = result.folder, settings.say
     problems = [*result.problems, *validation.problems]
     fitted = None
     if recipe.training.fit_thresholds:
         say("fitting thresholds on validation data")
         if folds:
-            judged, lost = judge_folds(folds, settings.host, settings.device)
+            judged, lost = judge_folds(folds, settings.host, settings.device, settings.shared)
             problems += lost
         else:
             judged = Judged.of(validation, predict_clips(pipeline, validation))
@@ -277,32 +293,28 @@ def _finish(
         if fitted is not None:
             text = json.dumps(fitted.as_dict(), indent=1)
             write_atomically(run / THRESHOLDS_FILE, text.encode())
-    report, page = None, ""
-    if prepared.test is not None:
-        say(f"scoring {len(prepared.test)} test clips")
-        test = ScoringClips(prepared.test, prepared.reader, pipeline.labels, pipeline.device)
-        problems += test.problems
-        if test.reference:
-            where = "on validation data only" if fitted is not None else "by hand, in the recipe"
-            scored = report_on_clips(
-                pipeline,
-                predict_clips(pipeline, test),
-                test,
-                "Test scores",
-                [f"thresholds set {where}", f"best epoch {result.best.get('epoch', 0):g}"],
-            )
-            scored.write(run / SCORES_FOLDER)
-            report = json.loads(scored.to_json())
-            page = scored.to_markdown()
-    save_bundle(pipeline, result.bundle, card(recipe, result.best, report, page))
+    where = "on validation data only" if fitted is not None else "by hand, in the recipe"
+    notes = [f"thresholds set {where}", f"best epoch {result.best.get('epoch', 0):g}"]
+    scores = final_scores(pipeline, prepared, run / SCORES_FOLDER, notes, say)
+    problems += scores.problems
+    words = card(recipe, result.best, scores.report, scores.page, scores.further)
+    save_bundle(pipeline, result.bundle, words)
     done = {
         "recipe": _recipe_digest(recipe),
         "best": result.best,
-        "report": report,
+        "report": scores.report,
+        "further_reports": scores.further,
         "problems": problems,
+        "seconds": curve_seconds(run / CURVES_FILE),
+        "parameters": sum(p.numel() for p in pipeline.parameters() if p.requires_grad),
     }
     write_atomically(run / RESULT_FILE, json.dumps(done, indent=1).encode())
-    return TrainingResult(run, result.bundle, result.best, report, tuple(problems))
+    return replace(
+        result,
+        report=scores.report,
+        problems=tuple(problems),
+        further_reports=scores.further,
+    )
 
 
 def load_trained(result: TrainingResult, host: Host | None = None) -> Pipeline:
@@ -318,7 +330,12 @@ def _finished(run: Path, recipe: Recipe) -> TrainingResult | None:
     if done["recipe"] != _recipe_digest(recipe):
         return None
     return TrainingResult(
-        run, run / BUNDLE_FOLDER, done["best"], done["report"], tuple(done["problems"])
+        run,
+        run / BUNDLE_FOLDER,
+        done["best"],
+        done["report"],
+        tuple(done["problems"]),
+        done.get("further_reports", {}),
     )
 
 

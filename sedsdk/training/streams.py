@@ -31,11 +31,15 @@ class StreamReader:
     Args:
         pipeline: whose frontends compute the streams.
         cache_folder: where arrays are kept; None computes them at every reading.
+        locks: folder of lock files, where processes share the cache; see `FeatureCache`.
     """
 
-    def __init__(self, pipeline: Pipeline, cache_folder: Path | None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, cache_folder: Path | None, locks: Path | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._folder = cache_folder
+        self._locks = locks
         self._caches: dict[str, FeatureCache | None] = {}
 
     def read(self, clip: Clip, streams: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -118,7 +122,7 @@ class StreamReader:
             ref = self._pipeline.config.frontends[name].completed("frontend", self._pipeline.host)
             state = "energies" if frontend.additive else _state_digest(frontend)
             key = [ref.model_dump(mode="json"), state]
-            self._caches[name] = FeatureCache(self._folder / name, key)
+            self._caches[name] = FeatureCache(self._folder / name, key, self._locks)
         return self._caches[name]
 
 

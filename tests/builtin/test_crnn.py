@@ -86,7 +86,10 @@ def test_every_parameter_learns(options: dict[str, Any], train: bool) -> None:
 
 class TestSelfAttention:
     def test_weights_are_a_distribution_over_valid_frames(self) -> None:
-        weights = crnn(self_attention=True)(inputs(6, 3)).attention["self_attention"]
+        found = crnn(self_attention=True)(inputs(6, 3)).attention["self_attention"]
+        assert found.lengths.tolist() == [6, 3]
+        assert found.grid == GRID
+        weights = found.values
         assert weights.shape == (2, 6, 6)
         torch.testing.assert_close(weights[0].sum(1), torch.ones(6))
         torch.testing.assert_close(weights[1, :3, :3].sum(1), torch.ones(3))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sedsdk.cli.demo import RECORDINGS_VARIABLE, chosen_clips, recordings_folder, unheard_recordings
+from sedsdk.cli.demo import chosen_clips, unheard_recordings
+from sedsdk.cli.recordings import RECORDINGS_VARIABLE, recordings_folder
 from sedsdk.data.manifest import Clip
 from sedsdk.errors import DataError
 from sedsdk.types import Event
@@ -29,8 +30,10 @@ def trained(monkeypatch, saved_detector, recordings):
     def load_recipe(name, host=None, overrides=()):
         return name, tuple(overrides)
 
-    def train(recipe, folder, *, host=None, device=None, progress=True, say=None):
+    def train(recipe, folder, *, host=None, device=None, progress=True, say=None, shared=None):
         calls.append(recipe)
+        if shared is not None:
+            say(f"shared in {shared}")
         folder = Path(folder)
         test = folder / "data" / "test"
         test.mkdir(parents=True)
@@ -86,6 +89,11 @@ class TestTrain:
         result = run("train", "tiny/demo", "--out", tmp_path / "run", "--json")
         assert json.loads(result.stdout)["best"] == {"epoch": 1.0}
 
+    def test_a_shared_folder_is_handed_on(self, run, trained, tmp_path):
+        out, shared = tmp_path / "run", tmp_path / "for all"
+        result = run("train", "tiny/demo", "--out", out, "--shared", shared)
+        assert f"shared in {shared}" in result.stderr
+
     def test_other_processes_of_a_distributed_run_are_silent(
         self, run, trained, tmp_path, monkeypatch
     ):
@@ -122,7 +130,7 @@ class TestDemo:
     def test_without_recordings_it_says_so_and_uses_its_own(
         self, run, trained, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr("sedsdk.cli.demo.RECORDINGS_BESIDE", Path("nowhere"))
+        monkeypatch.setattr("sedsdk.cli.recordings.RECORDINGS_BESIDE", Path("nowhere"))
         result = run("demo", "--out", tmp_path / "out")
         assert result.exit_code == 0, result.stderr
         assert [recipe for recipe, _ in trained] == ["demo/corpus"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
-from sedsdk.cli.plot import attention_maps, read_threshold_fit, reference_events
+from sedsdk.cli.plot import read_threshold_fit, reference_events
 from sedsdk.errors import DataError
 from sedsdk.types import Event
 
@@ -104,24 +103,104 @@ class TestReference:
             reference_events(manifest, tmp_path / "x.wav")
 
 
-def test_attention_of_encoder_and_head_is_caught_and_the_hooks_are_gone(saved_detector):
-    from dataclasses import replace
+class TestAttention:
+    @pytest.fixture
+    def detector(self, tmp_path, monkeypatch):
+        """A detector whose encoder gives a map at each of four scales."""
+        import map_parts
 
-    import torch
+        import sedsdk
+        from sedsdk.runtime.bundle import save_bundle
 
-    from sedsdk.runtime.bundle import load_bundle
+        host = sedsdk.Host(plugins=[("maps", map_parts)], discover=False)
+        monkeypatch.setattr("sedsdk.runtime.bundle.default_host", lambda: host)
 
-    pipeline = load_bundle(saved_detector).eval()
+        def save(**options):
+            pipeline = sedsdk.compose(
+                labels=["alarm", "bell"],
+                frontend=sedsdk.part("log_mel", sample_rate=8000, n_mels=16, n_fft=512),
+                encoder=sedsdk.part("levels", **options),
+                head="frame_bce",
+                postprocessors=[sedsdk.part("threshold", value=0.3), "to_events"],
+                host=host,
+                seed=0,
+            )
+            return save_bundle(pipeline, tmp_path / "detector")
 
-    def with_map(module, inputs, encoded):
-        batch, frames, _ = encoded.frames.values.shape
-        ramp = torch.arange(frames).float().expand(batch, -1)
-        return replace(encoded, attention={"time": ramp})
+        return save
 
-    pipeline.encoder.register_forward_hook(with_map)
-    maps, grids = attention_maps(pipeline, np.zeros(8000, dtype="float32"), 8000)
-    assert list(maps) == ["time"]
-    np.testing.assert_array_equal(maps["time"], np.arange(len(maps["time"])))
-    assert grids["time"] == pipeline.encoder.spec.frames.grid
-    assert len(pipeline.encoder._forward_hooks) == 1
-    assert len(pipeline.head._forward_hooks) == 0
+    @pytest.fixture
+    def drawn(self, monkeypatch):
+        """Keeps the figures that the command makes."""
+        from sedsdk import plots
+
+        figures = []
+        draw = plots.plot_attention
+
+        def keep(*arguments, **options):
+            figures.append(draw(*arguments, **options))
+            return figures[-1]
+
+        monkeypatch.setattr(plots, "plot_attention", keep)
+        return figures
+
+    def titles(self, figure):
+        return [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+
+    def test_four_masks_are_drawn_between_input_and_output(
+        self, run, detector, drawn, good_recordings, tmp_path
+    ):
+        reference = tmp_path / "reference.csv"
+        reference.write_text(
+            "filename,onset,offset,event_label\nb.flac,0.5,0.75,bell\n", encoding="utf-8"
+        )
+        path = tmp_path / "pictures" / "b.png"
+        result = run(
+            "plot", "attention", detector(), good_recordings / "b.flac",
+            "--reference", reference, "--threshold", "bell=0.7", "--out", path,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == f"{path}\n"
+        assert path.read_bytes().startswith(b"\x89PNG")
+        (figure,) = drawn
+        wanted = ["mask 1", "mask 1/2", "mask 1/4", "mask 1/8", "output: alarm", "output: bell"]
+        assert self.titles(figure) == wanted
+        panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+        for name in wanted[:4]:
+            assert panels[name].get_ylabel() == "kHz (mel)"
+            (box,) = panels[name].patches
+            assert (box.get_x(), box.get_width()) == (0.5, 0.25)
+        levels = {name: panels[name].lines[1].get_ydata()[0] for name in wanted[4:]}
+        assert levels == {"output: alarm": 0.3, "output: bell": 0.7}
+
+    def test_a_part_of_the_recording_is_drawn(self, run, detector, drawn, good_recordings):
+        result = run(
+            "plot", "attention", detector(), good_recordings / "b.flac", "--from", "0.5",
+            "--to", "1.25", "--out", good_recordings / "b.svg",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert {axes.get_xlim() for axes in drawn[0].axes if axes.get_title(loc="left")} == {
+            (0.5, 1.25)
+        }
+
+    def test_the_name_is_the_recordings_if_none_is_given(
+        self, run, detector, good_recordings, monkeypatch
+    ):
+        folder = detector()
+        monkeypatch.chdir(good_recordings)
+        assert run("plot", "attention", folder, "a.wav").stdout == "a.attention.png\n"
+        assert (good_recordings / "a.attention.png").stat().st_size > 1000
+
+    @pytest.mark.parametrize("span", [("--from", "3"), ("--from", "1", "--to", "0.5")])
+    def test_a_span_outside_the_recording_is_an_error(self, run, detector, good_recordings, span):
+        result = run("plot", "attention", detector(), good_recordings / "b.flac", *span)
+        assert result.exit_code == 1
+        assert "the file lasts 2.000 s" in result.stderr
+
+    def test_of_many_maps_the_first_eight_are_drawn(self, run, detector, drawn, good_recordings):
+        folder = detector(scales=tuple(range(1, 11)))
+        result = run("plot", "attention", folder, good_recordings / "a.wav",
+                     "--out", good_recordings / "a.png")  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert "drawing 8 of 10 maps, without mask 1/9, mask 1/10" in result.stderr
+        assert self.titles(drawn[0])[7:9] == ["mask 1/8", "output: alarm"]

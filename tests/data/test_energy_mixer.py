@@ -275,7 +275,9 @@ class TestBank:
         sources = [Source(tmp_path / "a.wav", "x"), Source(tmp_path / "a.wav", "x", 0.25, 0.5)]
         frontend = LogMel(LogMelConfig(sample_rate=rate, n_mels=8, drop_last=True))
         cache = FeatureCache(tmp_path / "cache", {"n_mels": 8})
-        built = EnergyBank.build(sources, frontend, cache)
+        counted: list[tuple[int, int]] = []
+        built = EnergyBank.build(sources, frontend, cache, lambda *done: counted.append(done))
+        assert counted == [(0, 2), (1, 2)]
         assert built.frames.tolist() == [50, 12, 1000]
         assert built.first.tolist() == [0, 50, 62]
         assert built.durations == pytest.approx([1.0, 0.24])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.sources import Source
+from sedsdk.errors import DataError
 
 WANTED = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -133,3 +135,33 @@ def test_no_frames_are_kept_too(tmp_path: Path, source: Source) -> None:
     cache = FeatureCache(tmp_path / "c", {})
     for _ in range(2):
         assert cache.get(source, lambda: np.zeros((0, 3), np.float32)).shape == (0, 3)
+
+
+def test_with_locks_one_of_several_computes_and_the_others_wait(
+    tmp_path: Path, source: Source
+) -> None:
+    compute = Counted()
+    waiting = Barrier(4)
+
+    def write(_: int) -> np.ndarray:
+        waiting.wait()
+        return FeatureCache(tmp_path / "c", {}, tmp_path / "locks").get(source, compute)
+
+    with ThreadPoolExecutor(4) as pool:
+        for values in pool.map(write, range(4)):
+            np.testing.assert_array_equal(values, WANTED)
+    assert compute.calls == 1
+    assert only_file(tmp_path / "c").suffix == ".npy"
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = FeatureCache(tmp_path / "c", {})
+    monkeypatch.setattr("sedsdk.data.feature_cache.np.save", fill)
+    with pytest.raises(DataError, match=r"\.npy cannot be written: No space left.*Make room"):
+        cache.get(source, Counted())
+    assert list((tmp_path / "c").iterdir()) == []

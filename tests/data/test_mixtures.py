@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 
 from sedsdk.data.manifest import Manifest
 from sedsdk.data.mixture_drawing import MixtureSettings, draw_recipes
+from sedsdk.data.mixture_recipes import MixtureRecipe
 from sedsdk.data.mixtures import read_recipes, synthesise, synthesise_recipes, synthesise_tut
 from sedsdk.data.sources import Source, SourceSet, read_sources
 from sedsdk.errors import DataError
@@ -236,3 +238,41 @@ def test_real_recordings_are_mixed(tmp_path: Path) -> None:
     for clip in manifest:
         samples, _ = soundfile.read(clip.path)
         assert 0 < np.abs(samples).max() <= 1
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_made(
+    sources: SourceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [0]
+
+    def usage(folder: Path) -> SimpleNamespace:
+        assert folder.is_dir()
+        return SimpleNamespace(free=free[0])
+
+    monkeypatch.setattr("sedsdk.data.mixtures.shutil.disk_usage", usage)
+    needed = 12 * 12000 * 3  # 12 mixtures of 1.5 s at 8 kHz, 24 bit
+    free[0] = needed - 1
+    folder = tmp_path / "new" / "set"
+    with pytest.raises(DataError, match=r"12 mixtures need 0\.0 GB in .*set.*mixtures_per_class"):
+        synthesise(sources, small(), folder)
+    assert not (folder / "audio").exists()
+    free[0] = needed
+    assert len(synthesise(sources, small(), folder)) == 12
+    free[0] = 0
+    assert len(synthesise(sources, small(), folder)) == 12, "what is there needs no room"
+
+
+def test_the_room_for_official_recipes_is_that_of_their_backgrounds(
+    sources: SourceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sedsdk.data.mixtures.shutil.disk_usage", lambda folder: SimpleNamespace(free=47_999)
+    )
+    background = sources.backgrounds[1]  # 2 s
+    recipe = MixtureRecipe("a.wav", background, duration_seconds=None)
+    with pytest.raises(DataError, match="1 mixtures need"):
+        synthesise_recipes([recipe], tmp_path / "set", "x", RATE)
+    monkeypatch.setattr(
+        "sedsdk.data.mixtures.shutil.disk_usage", lambda folder: SimpleNamespace(free=48_000)
+    )
+    assert len(synthesise_recipes([recipe], tmp_path / "set", "x", RATE)) == 1

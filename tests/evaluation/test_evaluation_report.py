@@ -121,10 +121,14 @@ def test_tags_may_be_known_where_events_are_not() -> None:
     assert report.tags.classes["gunshot"].n_positive == 2
 
 
-def test_both_files_are_written_and_nothing_else(tmp_path: Path) -> None:
+def test_its_files_are_written_and_nothing_else(tmp_path: Path) -> None:
     report = Report.build(*small_test(), resamples=10)
     folder = report.write(tmp_path / "scores")
-    assert sorted(path.name for path in folder.iterdir()) == ["report.json", "report.md"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "counts.json",
+        "report.json",
+        "report.md",
+    ]
     assert json.loads((folder / "report.json").read_text()) == json.loads(report.to_json())
     assert (folder / "report.md").read_text() == report.to_markdown()
 

@@ -98,6 +98,27 @@ class Halve(Conditioner):
         return inputs.with_stream("main", halved), targets
 
 
+class ShowsMaps(PlainEncoder):
+    """Gives, in evaluation mode only, weights [T, T], a reduced mask and a curve over time."""
+
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        if self.training:
+            return encoded
+        frames = encoded.frames
+        scores = frames.values @ frames.values.transpose(1, 2)
+        weights = scores.masked_fill(~frames.mask().unsqueeze(1), -1e9).softmax(-1)
+        coarse = replace(
+            frames,
+            values=frames.values[:, ::4].sigmoid(),
+            lengths=(frames.lengths + 3) // 4,
+            grid=frames.grid.reduced(4),
+        )
+        curve = replace(frames, values=frames.values.mean(-1, keepdim=True))
+        maps = {"weights": replace(frames, values=weights), "mask 1/4": coarse, "level": curve}
+        return replace(encoded, attention=maps)
+
+
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
@@ -105,6 +126,7 @@ class Halve(Conditioner):
         ("conditioner", Rotate),
         ("conditioner", Halve),
         ("encoder", PlainEncoder),
+        ("encoder", ShowsMaps),
         ("head", PlainHead),
         ("postprocessor", PlainDecision),
     ],
@@ -230,6 +252,30 @@ class NeedsThreeFrames(PlainEncoder):
         return super().forward(inputs)
 
 
+@breaks("shapes and grids", "encoder", 'attention map "level" is a Tensor; give Features')
+class MapWithoutGrid(PlainEncoder):
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        return Encoded(frames, attention={"level": frames.values})
+
+
+@breaks("shapes and grids", "encoder", 'attention map "level" has shape (1, 1), expected [1, T, F]')
+class CurveWithoutFeatures(PlainEncoder):
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        return Encoded(frames, attention={"level": replace(frames, values=frames.values.mean(-1))})
+
+
+@breaks("shapes and grids", "encoder", "covers 0.02 s of a clip of 0.06 s")
+class CoarseMapOnFineGrid(PlainEncoder):
+    """Gives a map of every fourth frame, and forgets that its grid is reduced."""
+
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        coarse = replace(frames, values=frames.values[:, ::4], lengths=(frames.lengths + 3) // 4)
+        return Encoded(frames, attention={"coarse": coarse})
+
+
 # Lengths
 
 
@@ -266,6 +312,38 @@ class ReadsPadding(PlainEncoder):
         return Encoded(replace(inputs.main, values=values).zero_padded())
 
 
+@breaks("lengths", "encoder", 'of attention map "level"')
+class MapReadsPadding(PlainEncoder):
+    """Its frames keep the law; its map is each frame's share of the padded clip's energy."""
+
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        energy = inputs.main.values.square().mean(-1, keepdim=True)
+        share = replace(frames, values=energy / energy.sum(1, keepdim=True).clamp(min=1e-9))
+        return Encoded(frames, attention={"level": share.zero_padded()})
+
+
+@breaks("lengths", "encoder", "alone and in the batch")
+class MapOfTheBatch(PlainEncoder):
+    """Its map is scaled to the highest value of the batch."""
+
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        level = frames.values.abs().mean(-1, keepdim=True)
+        scaled = replace(frames, values=level / level.max().clamp(min=1e-9))
+        return Encoded(frames, attention={"level": scaled.zero_padded()})
+
+
+@breaks("lengths", "encoder", 'of attention map "weights"')
+class WeighsPadding(PlainEncoder):
+    """Its [T, T] weights are a softmax over all frames of the batch, padding among them."""
+
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        weights = (frames.values @ frames.values.transpose(1, 2)).softmax(-1)
+        return Encoded(frames, attention={"weights": replace(frames, values=weights)})
+
+
 @breaks("lengths", "frontend", "alone and in the batch")
 class LoudestOfTheBatch(PlainFrontend):
     def forward(self, waveforms, lengths):
@@ -297,6 +375,14 @@ class MixesPadding(Rotate):
 
 
 # Determinism
+
+
+@breaks("determinism", "encoder", 'of attention map "level"')
+class MapIsDrawn(PlainEncoder):
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        noisy = replace(frames, values=torch.rand_like(frames.values)).zero_padded()
+        return Encoded(frames, attention={"level": noisy})
 
 
 @breaks("determinism", "conditioner", "the global state differing")
@@ -410,6 +496,20 @@ class UnusedLayer(PlainHead):
     def __init__(self, config, encoded: EncodedSpec, n_classes: int) -> None:
         super().__init__(config, encoded, n_classes)
         self.unused = nn.Linear(2, 2)
+
+
+@breaks("gradients", "encoder", "no gradient ever reaches mask.bias, mask.weight")
+class LearnsFromThePicture(PlainEncoder):
+    """A layer that makes a map and nothing else is never trained."""
+
+    def __init__(self, config, streams) -> None:
+        super().__init__(config, streams)
+        self.mask = nn.Linear(config.units, 1)
+
+    def forward(self, inputs):
+        frames = super().forward(inputs).frames
+        mask = replace(frames, values=self.mask(frames.values)).zero_padded()
+        return Encoded(frames, attention={"mask": mask})
 
 
 # Device and dtype

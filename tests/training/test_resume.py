@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -92,6 +94,8 @@ def test_a_killed_run_ends_like_one_that_was_not(recipe_file, uninterrupted, hos
     expected = read_curves(uninterrupted.folder / "curves.csv")
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     for row, other in zip(rows, expected, strict=True):
+        assert 0 < row.pop("seconds") < 600
+        del other["seconds"]
         assert row == pytest.approx(other, rel=1e-5, nan_ok=True)
     assert result.best == pytest.approx(uninterrupted.best)
     weights, others = (load_file(r.bundle / "model.safetensors") for r in (result, uninterrupted))
@@ -100,6 +104,36 @@ def test_a_killed_run_ends_like_one_that_was_not(recipe_file, uninterrupted, hos
     left = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert left
     assert all(name.startswith("CKPT+") for name in left)
+
+
+def test_the_seconds_of_an_epoch_count_both_sides_of_a_break(
+    recipe_file, host, tmp_path, monkeypatch
+):
+    """A clock that only the steps move: each takes 10 s, whoever makes it."""
+    from sedsdk.training import epoch_clock
+    from sedsdk.training.brain import DetectorBrain
+
+    now = [0.0]
+    monkeypatch.setattr(epoch_clock, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    original = DetectorBrain.fit_batch
+    broken = []
+
+    def timed(self, batch):
+        if (self._epoch, self.step) == (2, 3) and not broken:
+            broken.append(True)
+            now[0] += 7.0  # lost with the step that is not finished
+            raise KeyboardInterrupt
+        now[0] += 10.0
+        return original(self, batch)
+
+    monkeypatch.setattr(DetectorBrain, "fit_batch", timed)
+    recipe = load_recipe(recipe_file, host)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, host=host, device="cpu")
+    now[0] += 1000.0
+    train(recipe, tmp_path, host=host, device="cpu")
+    assert [row["seconds"] for row in read_curves(tmp_path / "curves.csv")] == [40.0] * 3
+    assert json.loads((tmp_path / "result.json").read_text())["seconds"] == 120.0
 
 
 def test_a_resumed_run_does_not_repeat_steps(recipe_file, host, tmp_path, monkeypatch):

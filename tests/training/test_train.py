@@ -68,6 +68,17 @@ class TestAFinishedRun:
         best = max(rows, key=lambda row: row[recipe.training.score])
         assert result.best["epoch"] == best["epoch"]
 
+    def test_knows_its_seconds_and_parameters(self, finished, host):
+        _, result = finished
+        done = json.loads((result.folder / "result.json").read_text())
+        rows = read_curves(result.folder / "curves.csv")
+        assert done["seconds"] == pytest.approx(sum(row["seconds"] for row in rows), rel=1e-5)
+        # 4 filters of 3 × 3 with norm, a GRU of 2 × 4 units over 4 × 2 bands, 2 classes
+        convolution = 4 * 9 + 2 * 4
+        recurrent = 2 * (3 * 4 * (4 * 2) + 3 * 4 * 4 + 2 * 3 * 4)
+        head = 2 * 8 + 2
+        assert done["parameters"] == convolution + recurrent + head
+
     def test_is_not_trained_again(self, finished, host, monkeypatch):
         recipe, result = finished
         monkeypatch.setattr(DetectorBrain, "fit", None)
