@@ -11,22 +11,25 @@ from rare_event_models import CONFIGURATIONS, host_with_cnn14
 
 from sedsdk import Pipeline
 
-PROCESS_STATUS = Path("/proc/self/status")
+STATUS = Path("/proc/self/status")
+RESET = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+"""Written there, it makes the process's present size its peak (Linux, man 5 proc)."""
 WARM_UP_SECONDS = 1.0
 MEGABYTE = 1e6
 
 
 def clip_megabytes(name: str, seconds: float) -> float | None:
-    """Returns what predicting a clip adds to the peak of a process of its own, on the CPU.
+    """Returns how far predicting a clip makes a process of its own grow for a while, on the CPU.
 
     Args:
         name: in `CONFIGURATIONS`.
         seconds: length of the clip.
 
     Returns:
-        Megabytes, or None where the system does not tell a process its peak.
+        Megabytes, or None where the system does not tell a process its peak (Linux does).
     """
-    if _peak_bytes() is None:
+    if not (STATUS.exists() and RESET.exists()):
         return None
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth, (name, seconds))
@@ -44,12 +47,10 @@ def clip_megabytes_on_gpu(pipeline: Pipeline, seconds: float) -> float:
 def _growth(name: str, seconds: float) -> float:
     pipeline = CONFIGURATIONS[name].build(host_with_cnn14())
     _predict(pipeline, min(WARM_UP_SECONDS, seconds))
-    before = _peak_bytes()
+    RESET.write_text(RESET_PEAK)
+    before = _bytes("VmRSS")
     _predict(pipeline, seconds)
-    after = _peak_bytes()
-    assert before is not None
-    assert after is not None
-    return (after - before) / MEGABYTE
+    return (_bytes("VmHWM") - before) / MEGABYTE
 
 
 def _predict(pipeline: Pipeline, seconds: float) -> None:
@@ -57,9 +58,8 @@ def _predict(pipeline: Pipeline, seconds: float) -> None:
     pipeline.predict([0.1 * torch.randn(round(seconds * rate)).numpy()], rate)
 
 
-def _peak_bytes() -> int | None:
-    """Returns the largest resident set that this process had since it was started."""
-    if not PROCESS_STATUS.exists():
-        return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", PROCESS_STATUS.read_text(encoding="utf-8"))
-    return int(found[1]) * 1024 if found else None
+def _bytes(key: str) -> int:
+    """Returns the resident set of this process, VmRSS, or the largest since the reset, VmHWM."""
+    found = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text(encoding="utf-8"))
+    assert found is not None
+    return int(found[1]) * 1024

@@ -1,4 +1,4 @@
-"""What an audio file's container promises, and whether the file holds it.
+"""How audio files are named, what a container promises, and whether the file holds it.
 
 libsndfile reads a truncated WAV, AIFF or Ogg file without a word and gives fewer samples. Here the
 chunk sizes (RIFF, RIFX, RF64, AIFF) and the end-of-stream mark (Ogg, RFC 3533) are compared with
@@ -11,6 +11,10 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+)
+"""Suffixes by which folders are searched for recordings."""
 CHUNK_HEADER = 8
 SMALLEST_UNKNOWN_SIZE = 0x7FFFF000
 """Data sizes from here on are written by programs that stream and do not know the length."""

@@ -25,7 +25,7 @@ def audio_files(given: Iterable[Path]) -> tuple[list[Path], list[str]]:
     Raises:
         DataError: no file is left.
     """
-    from sedsdk.data.sources import AUDIO_SUFFIXES
+    from sedsdk.audio import AUDIO_SUFFIXES
 
     files: list[Path] = []
     problems: list[str] = []

@@ -15,7 +15,7 @@ from sedsdk.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from sedsdk.data.manifest import Manifest
     from sedsdk.data.mixture_drawing import MixtureSettings
-    from sedsdk.data.sources import SourceSet
+    from sedsdk.data.source_set import SourceSet
 
 app = typer.Typer(rich_markup_mode=None)
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from sedsdk.data.mixture_recipes import MixtureRecipe, PlacedSound, recipe_from_tut
     from sedsdk.data.mixture_render import AudioCache, render
     from sedsdk.data.mixtures import read_recipes, synthesise, synthesise_recipes, synthesise_tut
-    from sedsdk.data.sources import Source, SourceSet, read_sources
+    from sedsdk.data.source_set import Source, SourceSet
+    from sedsdk.data.sources import read_sources
     from sedsdk.data.tut_rare import (
         read_tut_rare,
         read_tut_rare_sources,
@@ -29,8 +30,8 @@ PUBLIC_NAMES = {
     "FileProblem": "sedsdk.data.manifest",
     "Manifest": "sedsdk.data.manifest",
     "check_files": "sedsdk.data.manifest",
-    "Source": "sedsdk.data.sources",
-    "SourceSet": "sedsdk.data.sources",
+    "Source": "sedsdk.data.source_set",
+    "SourceSet": "sedsdk.data.source_set",
     "read_sources": "sedsdk.data.sources",
     "TutRareRecipe": "sedsdk.data.tut_rare_recipes",
     "read_tut_rare": "sedsdk.data.tut_rare",

@@ -31,7 +31,8 @@ from sedsdk.data.corpus_backgrounds import BACKGROUNDS
 from sedsdk.data.corpus_distractors import DISTRACTORS, SoundMaker
 from sedsdk.data.corpus_events import babycry, glassbreak, gunshot
 from sedsdk.data.corpus_signals import require_scipy
-from sedsdk.data.sources import ORIGIN_FILE, SourceSet, read_sources
+from sedsdk.data.source_set import ORIGIN_FILE, SourceSet
+from sedsdk.data.sources import read_sources
 from sedsdk.data.workers import remove_leftovers, work_through
 from sedsdk.errors import AudioError, DataError, did_you_mean
 from sedsdk.files import write_atomically

@@ -18,7 +18,7 @@ from torch import Tensor
 from sedsdk.audio import read_audio
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.mixture_plans import NO_LABEL, UNUSED, MixturePlans
-from sedsdk.data.sources import Source
+from sedsdk.data.source_set import Source
 from sedsdk.stages import Frontend
 from sedsdk.types import Features, FrameGrid, Targets
 

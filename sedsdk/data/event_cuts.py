@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sedsdk.audio import read_audio
+from sedsdk.audio import AUDIO_SUFFIXES, read_audio
 from sedsdk.data.manifest import Manifest
-from sedsdk.data.sources import AUDIO_SUFFIXES, Source, read_origin
+from sedsdk.data.source_set import Source
+from sedsdk.data.sources import read_origin
 from sedsdk.errors import AudioError, DataError
 
 _log = logging.getLogger(__name__)

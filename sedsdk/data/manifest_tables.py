@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sedsdk.audio import AUDIO_SUFFIXES
 from sedsdk.data.manifest import Clip, Manifest, check_label
 from sedsdk.data.manifest_entries import clip_at, default_id, relative_filename, seconds
-from sedsdk.data.sources import AUDIO_SUFFIXES
 from sedsdk.data.tables import Row, delimiter_of, read_rows, read_table
 from sedsdk.errors import DataError, did_you_mean
 from sedsdk.types import Event

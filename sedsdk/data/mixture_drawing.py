@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from sedsdk.audio import audio_info
 from sedsdk.contract import PartConfig
 from sedsdk.data.mixture_recipes import TIME_DECIMALS, MixtureRecipe, PlacedSound
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.errors import AudioError, DataError
 
 JOINT_LIST = "joint"

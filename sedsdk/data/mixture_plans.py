@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sedsdk.contract import PartConfig
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.errors import DataError
 
 if TYPE_CHECKING:

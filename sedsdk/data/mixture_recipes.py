@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sedsdk.data.sources import Source
+from sedsdk.data.source_set import Source
 from sedsdk.errors import DataError
 from sedsdk.types import Event
 

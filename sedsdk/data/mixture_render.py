@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sedsdk.audio import read_audio
 from sedsdk.data.mixture_recipes import MixtureRecipe, PlacedSound
-from sedsdk.data.sources import Source
+from sedsdk.data.source_set import Source
 from sedsdk.errors import DataError
 
 Waveform = NDArray[np.float32]

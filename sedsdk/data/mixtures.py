@@ -30,7 +30,7 @@ from sedsdk.data.manifest import Clip, Manifest
 from sedsdk.data.mixture_drawing import MixtureSettings, common_folder, draw_recipes
 from sedsdk.data.mixture_recipes import MixtureRecipe, PlacedSound, recipe_from_tut
 from sedsdk.data.mixture_render import AudioCache, render
-from sedsdk.data.sources import SourceSet
+from sedsdk.data.source_set import SourceSet
 from sedsdk.data.workers import remove_leftovers, work_through
 from sedsdk.errors import AudioError, DataError
 from sedsdk.files import write_atomically

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sedsdk.data.manifest import Clip, Manifest, check_label
 from sedsdk.data.manifest_entries import clip_at, seconds
 from sedsdk.data.manifest_tables import header_less_rows
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.data.tables import read_rows
 from sedsdk.data.tut_rare_recipes import read_yaml
 from sedsdk.errors import DataError, did_you_mean

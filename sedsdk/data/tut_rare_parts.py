@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sedsdk.audio import audio_info
 from sedsdk.data.manifest import Clip, Manifest, check_files
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.data.tut_rare import (
     Part,
     PartMissing,

@@ -12,7 +12,7 @@ from torch import Tensor
 from sedsdk.audio import read_audio, resample
 from sedsdk.data.energy_mixer import LOST_BAND_GAIN, LOWEST_POWER
 from sedsdk.data.mixture_plans import NO_LABEL, UNUSED, MixturePlans
-from sedsdk.data.sources import Source
+from sedsdk.data.source_set import Source
 from sedsdk.types import Features, Targets
 
 KEPT_SOURCES = 512

@@ -10,7 +10,7 @@ from pathlib import Path
 from sedsdk.data.manifest import Manifest
 from sedsdk.data.mixture_drawing import MixtureSettings
 from sedsdk.data.mixtures import synthesise, synthesise_tut
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.data.tut_rare import Part, PartMissing
 from sedsdk.data.tut_rare_parts import finished_mixtures, official_recipes, with_places
 from sedsdk.data.tut_rare_recipes import TutRareRecipe

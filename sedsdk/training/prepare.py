@@ -14,7 +14,7 @@ from sedsdk.data.energy_mixer import EnergyBank, EnergyMixer
 from sedsdk.data.feature_cache import FeatureCache
 from sedsdk.data.manifest import Clip, Manifest, check_files
 from sedsdk.data.mixture_plans import MixturePlanner
-from sedsdk.data.sources import Source, SourceSet
+from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.data.tut_rare import PartMissing
 from sedsdk.data.waveform_mixer import WaveformMixer
 from sedsdk.errors import AudioError, DataError

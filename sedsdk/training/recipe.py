@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,8 +14,9 @@ from sedsdk.config import PipelineConfig, read_model
 from sedsdk.data.mixture_plans import MixingConfig
 from sedsdk.data.mixtures import MixtureSettings
 from sedsdk.data.tut_rare import Part
-from sedsdk.errors import ConfigError, missing_dependency
+from sedsdk.errors import ConfigError
 from sedsdk.host import Host, default_host
+from sedsdk.training.named_yaml import named_yaml, yaml_values
 
 BUILTIN_CORPUS = "builtin"
 RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
@@ -264,25 +266,10 @@ def load_recipe(
         UnknownPart: no plugin offers the name.
         ConfigError: the file is missing or malformed, or a value is not allowed.
     """
-    try:
-        import yaml
-    except ImportError:
-        raise missing_dependency("pyyaml", "reading a recipe", "train") from None
-
     what = f"recipe {name_or_path}"
-    if str(name_or_path).endswith((".yaml", ".yml")):
-        try:
-            text = Path(name_or_path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{what}: cannot read it ({error.strerror})") from None
-    else:
-        text = (host or default_host()).recipe_text(str(name_or_path))
-    try:
-        values = yaml.safe_load(text)
-        for override in overrides:
-            _override(values, override, yaml.safe_load)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{what}: not valid YAML: {error}") from None
+    values = named_yaml(name_or_path, (host or default_host()).recipe_text, what)
+    for override in overrides:
+        _override(values, override, partial(yaml_values, what=what))
     if not isinstance(values, Mapping):
         raise ConfigError(f"{what}: expected a mapping with pipeline, data and training")
     return read_model(Recipe, values, what)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sedsdk.data.event_cuts import cut_strong_events, gate_weak_events
-from sedsdk.data.sources import Source, SourceSet, read_sources
+from sedsdk.data.source_set import Source, SourceSet
+from sedsdk.data.sources import read_sources
 from sedsdk.errors import DataError
 from sedsdk.training.made_mixtures import expanded
 from sedsdk.training.places import Places, Say

@@ -14,7 +14,7 @@ from multiply_accumulates import gru_multiply_accumulates, multiply_accumulates
 from rare_event_measures import make_subject, measure_inference, measure_size, measure_training
 from rare_event_models import CONFIGURATIONS, host_with_cnn14
 
-from sedsdk import Features, Host, Inputs, compose, part
+from sedsdk import Features, Host, Inputs, Pipeline, compose, part
 from sedsdk.training.recipe import load_recipe
 
 ONE_THREAD = Setting("1 thread", threads=1)
@@ -147,12 +147,27 @@ def test_thirty_seconds_have_the_papers_shape(name: str, shape: tuple[int, int])
     assert (frontend.frame_count(samples), frontend.spec.size) == shape
 
 
-def test_the_crnn_is_that_of_its_recipe_and_so_is_its_batch() -> None:
-    recipe = load_recipe("rare/recordings")
-    configuration = CONFIGURATIONS["crnn"]
-    assert configuration.build(host_with_cnn14()).config == recipe.pipeline
+@pytest.mark.parametrize(
+    ("name", "recipe_name"),
+    [
+        pytest.param("mtfa-hourglass", "mtfa/babycry", marks=needs_mtfa),
+        pytest.param("multires-3", "multires-rnn/babycry-5k", marks=needs_multires),
+        pytest.param("multires-4", "multires-rnn/babycry-15k", marks=needs_multires),
+        ("crnn", "rare/recordings"),
+    ],
+)
+def test_a_model_and_its_batch_are_those_of_its_recipe(name: str, recipe_name: str) -> None:
+    recipe = load_recipe(recipe_name)
+    asked = Pipeline(recipe.pipeline)
+    configuration = CONFIGURATIONS[name]
+    built = configuration.build(host_with_cnn14())
+    assert built.encoder.config == asked.encoder.config
+    assert built.head.config == asked.head.config
+    assert built.streams == asked.streams
+    assert [type(p) for p in built.postprocessors] == [type(p) for p in asked.postprocessors]
+    whole_clip = recipe.data.mixing.clip_seconds if name == "crnn" else 30.0
     assert configuration.batch_clips == recipe.training.batch_size
-    assert configuration.batch_seconds == recipe.data.mixing.clip_seconds
+    assert configuration.batch_seconds == (recipe.training.chunk_seconds or whole_clip)
 
 
 @pytest.mark.usefixtures("narrow_cnn14")
@@ -232,7 +247,7 @@ def test_memory_of_a_clip_holds_at_least_two_maps_of_mtfa() -> None:
     """A convolution reads one map and writes another: [64, 501, 128] in float32 for 10 s."""
     megabytes = clip_megabytes("mtfa-none", 10.0)
     if megabytes is None:
-        pytest.skip("this system has no /proc/self/status")
+        pytest.skip("tells a process's peak on Linux only")
     one_map = 64 * 501 * 128 * 4 / 1e6
     assert 2 * one_map < megabytes < 20 * one_map
 

@@ -61,7 +61,8 @@ def residual(x: Array, block: Any) -> Array:
 
 def halved(x: Array) -> Array:
     channels, frames, bands = x.shape
-    return x.reshape(channels, frames // 2, 2, bands // 2, 2).max((2, 4))
+    pooled: Array = x.reshape(channels, frames // 2, 2, bands // 2, 2).max((2, 4))
+    return pooled
 
 
 def doubled(x: Array) -> Array:

@@ -11,9 +11,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sedsdk.config import read_model
-from sedsdk.errors import ConfigError, did_you_mean, missing_dependency
+from sedsdk.errors import ConfigError, did_you_mean
 from sedsdk.host import Host, default_host
 from sedsdk.offers import NAME
+from sedsdk.training.named_yaml import named_yaml
 from sedsdk.training.reproduction.measures import MEASURES
 
 DataKind = Literal["recordings", "corpus", "dataset"]
@@ -170,21 +171,6 @@ def load_plan(name_or_path: str | Path, host: Host | None = None) -> Plan:
         UnknownPart: no plugin offers the name.
         ConfigError: the file is missing or malformed, or a value is not allowed.
     """
-    try:
-        import yaml
-    except ImportError:
-        raise missing_dependency("pyyaml", "reading a plan", "train") from None
-
     what = f"reproduction {name_or_path}"
-    if str(name_or_path).endswith((".yaml", ".yml")):
-        try:
-            text = Path(name_or_path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{what}: cannot read it ({error.strerror})") from None
-    else:
-        text = (host or default_host()).reproduction_text(str(name_or_path))
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{what}: not valid YAML: {error}") from None
+    values = named_yaml(name_or_path, (host or default_host()).reproduction_text, what)
     return read_model(Plan, values, what)
