@@ -13,13 +13,22 @@ import threading
 from sedsdk.cli import main
 
 
-def interrupt_at_end_of_input() -> None:
-    """Waits for the end of standard input and interrupts this process."""
+def end_with_standard_input() -> None:
+    """Lets this process be interrupted when its standard input ends.
+
+    A shell starts what it puts into the background with interrupts ignored, children included, so
+    Python's own handling is put back first.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
+
+
+def _interrupt_at_end_of_input() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
+    end_with_standard_input()
     main()

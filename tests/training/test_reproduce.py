@@ -311,12 +311,17 @@ sys.exit("no" if "crnn" in name else 0)
         assert read_result(runs[1], tmp_path) is not None
 
     @pytest.mark.skipif(os.name != "posix", reason="needs signals and named pipes")
-    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-    def test_children_end_with_their_parent(self, tmp_path, how):
+    @pytest.mark.parametrize(
+        ("how", "in_background"),
+        [(signal.SIGINT, False), (signal.SIGKILL, False), (signal.SIGKILL, True)],
+    )
+    def test_children_end_with_their_parent(self, tmp_path, how, in_background):
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         parent = subprocess.Popen(
-            [sys.executable, "-c", PARENT, str(tmp_path), str(pipe)], stderr=subprocess.PIPE
+            [sys.executable, "-c", PARENT, str(tmp_path), str(pipe)],
+            stderr=subprocess.PIPE,
+            preexec_fn=_ignore_interrupts if in_background else None,
         )
         with pipe.open("rb") as alive:  # opens when the child does, and ends with it
             assert alive.read(5) == b"alive"
@@ -324,6 +329,11 @@ sys.exit("no" if "crnn" in name else 0)
             assert alive.read() == b" interrupted"
         _, told = parent.communicate()
         assert (b"KeyboardInterrupt" in told) == (how == signal.SIGINT)
+
+
+def _ignore_interrupts() -> None:
+    """Does to a process what a shell without job control does to one in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Calls:
@@ -346,10 +356,10 @@ def _two_rows(host):
 
 
 CHILD = """
-import sys, threading, time
-from sedsdk.cli.child import interrupt_at_end_of_input
+import sys, threading
+from sedsdk.cli.child import end_with_standard_input
 with open(sys.argv[1], "wb", buffering=0) as pipe:
-    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
+    end_with_standard_input()
     pipe.write(b"alive")
     try:
         threading.Event().wait(600)
