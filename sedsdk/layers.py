@@ -141,7 +141,12 @@ class NormedConv2d(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Maps [B, before, T, F] to [B, C, T, F'], zero behind `lengths` (int64 [B], frames)."""
+        """Maps [B, before, T, F] to [B, C, T, F'].
+
+        Args:
+            x: zero behind `lengths`, as the output is.
+            lengths: int64 [B], frames.
+        """
         norm = self.norm
         if self.training:
             return norm(self.conv(x), lengths)  # type: ignore[no-any-return]
