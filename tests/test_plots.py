@@ -394,9 +394,15 @@ class TestAttention:
         figure = plot_attention(noise(), SAMPLE_RATE, maps, make_prediction(), self.reference)
         green, pink = to_rgba(TARGET_BOX_COLOUR), to_rgba(OTHER_BOX_COLOUR)
         for axes in (figure.axes[0], *(panel(figure, name) for name in masks())):
-            assert boxes(axes) == [(1.25, 1.35, green), (0.2, 0.5, pink)]
+            assert boxes(axes) == [(0.2, 0.5, pink), (1.25, 1.35, green)]
         assert boxes(panel(figure, "level")) == []
-        assert [text.get_text() for text in figure.axes[0].texts] == ["babycry", "cough"]
+        assert [text.get_text() for text in figure.axes[0].texts] == ["cough", "babycry"]
+
+    def test_events_that_crowd_are_named_once(self):
+        shots = [Event(0.1 * i, 0.1 * i + 0.02, "gunshot") for i in (1, 2, 15)]
+        figure = plot_attention(noise(), SAMPLE_RATE, masks(), make_prediction(), shots)
+        assert len(boxes(figure.axes[0])) == 3
+        assert [text.get_text() for text in figure.axes[0].texts] == ["gunshot"] * 2
 
     def test_probabilities_thresholds_and_events_stand_below(self):
         figure = plot_attention(

@@ -35,6 +35,8 @@ CLASS_HEIGHT = 0.85
 EVENT_ROW_HEIGHT = 0.36
 LATE_SHARE = 0.85
 """Of the time axis: the label of a later event is written to the left of its end."""
+NAME_SHARE = 0.1
+"""Share of the time axis within which an equal label is not written again."""
 CLOSE = 0.2
 """Thresholds nearer to each other than this have their values written above and below them."""
 
@@ -217,7 +219,7 @@ def draw_boxes(
         axes: of the picture; its time axis, in seconds, has its limits.
         reference: the events; those beyond the limits are left out.
         targets: labels whose boxes are green; others, which may be taken for them, are pink.
-        named: write each event's label into its box.
+        named: write each event's label into its box, once where equal ones crowd.
     """
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
@@ -226,7 +228,8 @@ def draw_boxes(
     place = blended_transform_factory(axes.transData, axes.transAxes)
     outline = [withStroke(linewidth=3.2, foreground="black")]
     left, right = axes.get_xlim()
-    for event in reference:
+    last_named: Event | None = None
+    for event in sorted(reference):
         if event.offset < left or event.onset > right:
             continue
         colour = TARGET_BOX_COLOUR if event.label in targets else OTHER_BOX_COLOUR
@@ -236,7 +239,13 @@ def draw_boxes(
                 edgecolor=colour, lw=1.6, zorder=5, path_effects=outline,
             )
         )  # fmt: skip
-        if named:
+        repeats = (
+            last_named is not None
+            and last_named.label == event.label
+            and event.onset - last_named.onset < NAME_SHARE * (right - left)
+        )
+        if named and not repeats:
+            last_named = event
             late = event.onset > left + LATE_SHARE * (right - left)
             beside = min(event.offset, right) if late else max(event.onset, left)
             axes.annotate(
