@@ -154,7 +154,7 @@ def collect(
     baseline = next((row.row.name for row in rows if row.row.baseline), None)
     return TableResult(
         name=table.name,
-        title=table.caption,
+        title=table.caption.rstrip("."),
         caption=caption,
         kind=table.kind,
         parameter=table.parameter,
