@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,19 +11,21 @@ from sedsdk import host as host_module
 
 
 @pytest.fixture
-def run(monkeypatch) -> Callable[..., Result]:
+def run(monkeypatch) -> Iterator[Callable[..., Result]]:
     """Runs the command line in this process, with a wide screen and without plugins."""
     from sedsdk.cli.application import application
 
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv(host_module.ALLOW_VARIABLE, "")
     monkeypatch.delenv(host_module.STRICT_VARIABLE, raising=False)
-    host_module.default_host.cache_clear()
+    default_host = host_module.default_host
+    default_host.cache_clear()
 
     def invoke(*arguments: object) -> Result:
         return CliRunner().invoke(application, [str(argument) for argument in arguments])
 
-    return invoke
+    yield invoke
+    default_host.cache_clear()  # what it found without plugins is no other test's host
 
 
 @pytest.fixture

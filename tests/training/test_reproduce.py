@@ -321,7 +321,7 @@ sys.exit("no" if "crnn" in name else 0)
         parent = subprocess.Popen(
             [sys.executable, "-c", PARENT, str(tmp_path), str(pipe)],
             stderr=subprocess.PIPE,
-            preexec_fn=_ignore_interrupts if in_background else None,
+            preexec_fn=_ignore_interrupts if in_background else _hear_interrupts,
         )
         with pipe.open("rb") as alive:  # opens when the child does, and ends with it
             assert alive.read(5) == b"alive"
@@ -334,6 +334,11 @@ sys.exit("no" if "crnn" in name else 0)
 def _ignore_interrupts() -> None:
     """Does to a process what a shell without job control does to one in the background."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _hear_interrupts() -> None:
+    """Undoes that, should the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class _Calls:
