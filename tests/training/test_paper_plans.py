@@ -1,0 +1,82 @@
+"""The plans of the installed paper plugins, resolved for every kind of data they can be run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sedsdk.data.corpus import SPLITS
+from sedsdk.host import Host
+from sedsdk.pipeline import Pipeline
+from sedsdk.training.reproduction.data import DataChoice
+from sedsdk.training.reproduction.plan import load_plan
+from sedsdk.training.reproduction.runs import Run, distinct_runs, planned_rows
+from sedsdk.training.run import train
+
+PLANS = ("mtfa", "multires-rnn")
+PAPER_RUNS = {"mtfa": 4 * 3, "multires-rnn": (4 + 4 + 1) * 3}
+"""Rows (with the sweep's four further values, and Table 2) times one model per event."""
+
+
+@pytest.fixture(scope="module")
+def host() -> Host:
+    return Host(allow=["mtfa", "multires-rnn"])
+
+
+def runs(name: str, scale: str, data: DataChoice, host: Host) -> list[Run]:
+    return distinct_runs(planned_rows(load_plan(name, host), scale, data, None, host))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_made_sounds_are_split_as_the_corpus_is(name: str, host: Host) -> None:
+    for run in runs(name, "small", DataChoice("corpus"), host):
+        data = run.recipe.data
+        assert data.folder == "builtin"
+        assert data.split in SPLITS
+        assert data.test.split in SPLITS
+        assert data.test.split != data.split
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_papers_data_set_is_read_where_it_is(name: str, host: Host, tmp_path: Path) -> None:
+    found = runs(name, "paper", DataChoice("dataset", tmp_path), host)
+    assert len(found) == PAPER_RUNS[name]
+    for run in found:
+        assert run.recipe.data.folder == str(tmp_path)
+        assert run.recipe.data.split == "devtrain"
+        assert run.recipe.data.test.part == "devtest"
+        assert len(run.recipe.pipeline.labels) == 1
+        assert run.recipe.training.fit_thresholds is False
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_row_builds(name: str, host: Host) -> None:
+    for run in runs(name, "small", DataChoice("recordings", Path("recordings")), host):
+        if run.seed == 0:
+            Pipeline(run.recipe.pipeline, host)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_run_on_made_sounds_goes_through(name: str, host: Host, tmp_path: Path) -> None:
+    """The last row of Table 1, cut to seconds."""
+    recipe = runs(name, "small", DataChoice("corpus"), host)[-1].recipe
+    few = {"mixtures_per_class": 2, "duration_seconds": 5.0}
+
+    def cut(held_out):
+        mixtures = held_out.mixtures.model_copy(update=few)
+        fewer_groups = {"folds": 2, "fold": 0}
+        return held_out.model_copy(update={"mixtures": mixtures, **fewer_groups})
+
+    data = recipe.data.model_copy(
+        update={
+            "corpus_size": "tiny",
+            "validation": cut(recipe.data.validation),
+            "test": cut(recipe.data.test),
+        }
+    )
+    training = recipe.training.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
+    short = recipe.model_copy(update={"data": data, "training": training})
+    result = train(short, tmp_path, host=host, device="cpu", progress=False)
+    assert result.report is not None
+    assert result.report["n_clips"] == 6
