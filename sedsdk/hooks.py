@@ -64,15 +64,17 @@ class RecipeSpec:
 
     Attributes:
         name: as in "mtfa/babycry".
-        target: "package:path/inside/package.yaml".
+        target: "package:path/inside/package.yaml"; several recipes may share a file.
         summary: one line.
         source: paper or reference whose numbers it holds.
+        changes: what this recipe changes in the file, as ("training.epochs=3",).
     """
 
     name: str
     target: str
     summary: str
     source: str
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ def sedsdk_events_detected(recording: str, events: Sequence[Event]) -> None:
 
 @hookspec
 def sedsdk_commands(app: typer.Typer) -> None:
-    """Adds commands to the command line.
+    """Adds commands to the command line; those of a group named "plot" join `sedsdk plot`.
 
     Args:
         app: the `typer.Typer` application of `sedsdk`.
@@ -243,7 +245,12 @@ def sedsdk_commands(app: typer.Typer) -> None:
     Example:
         >>> @hookimpl
         ... def sedsdk_commands(app):
+        ...     import typer
+        ...
         ...     app.command("hello")(lambda: print("hello"))
+        ...     pictures = typer.Typer()
+        ...     pictures.command("wave")(lambda: print("sedsdk plot wave"))
+        ...     app.add_typer(pictures, name="plot")
     """
 
 

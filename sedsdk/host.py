@@ -234,8 +234,17 @@ class Host:
             UnknownPart: no loaded plugin offers it.
             PluginError: the file is not in the plugin's package.
         """
-        offer = self._find("recipe", name)
-        return target_text(offer.spec.target, f"recipe {name}", offer.plugin)
+        return self._text("recipe", name)
+
+    def recipe_changes(self, name: str) -> tuple[str, ...]:
+        """Returns what a recipe changes in its file, as section.field=value.
+
+        Raises:
+            UnknownPart: no loaded plugin offers it.
+        """
+        spec = self._find("recipe", name).spec
+        assert isinstance(spec, RecipeSpec)
+        return spec.changes
 
     def reproduction_text(self, name: str) -> str:
         """Returns the YAML text of a reproduction's plan, named as it is or as plugin/name.
@@ -244,8 +253,11 @@ class Host:
             UnknownPart: no loaded plugin offers it.
             PluginError: the file is not in the plugin's package.
         """
-        offer = self._find("reproduction", name)
-        return target_text(offer.spec.target, f"reproduction {name}", offer.plugin)
+        return self._text("reproduction", name)
+
+    def _text(self, kind: OfferKind, name: str) -> str:
+        offer = self._find(kind, name)
+        return target_text(offer.spec.target, f"{kind} {name}", offer.plugin)
 
     # Observers
 

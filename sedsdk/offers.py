@@ -166,6 +166,14 @@ def _check_spec(spec: Spec) -> None:
     if not (FILE_TARGET if is_file else TARGET).fullmatch(spec.target):
         wanted = "package:path/file.yaml" if is_file else "package.module:Name"
         raise PluginError(f'{spec.name}: target "{spec.target}" is not of the form {wanted}.')
+    if isinstance(spec, RecipeSpec) and not (
+        isinstance(spec.changes, tuple)
+        and all(isinstance(change, str) and "=" in change for change in spec.changes)
+    ):
+        raise PluginError(
+            f"{spec.name}: changes = {spec.changes!r} is no tuple of texts like "
+            '"training.epochs=3".'
+        )
     if not spec.summary:
         raise PluginError(f"{spec.name}: the summary is empty. Say in one line what it does.")
 

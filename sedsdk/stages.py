@@ -231,6 +231,19 @@ class Head(nn.Module, Part):
         self.encoded = encoded
         self.n_classes = n_classes
 
+    @property
+    def needs_fit(self) -> bool:
+        """True while `fit` has to be told about the training set before a loss can be computed."""
+        return False
+
+    def fit(self, positive_share: Tensor) -> None:
+        """Takes what the loss has to know of the training set; buffers, saved with the model.
+
+        Args:
+            positive_share: float [C] in [0, 1], share of the training clips that hold each class,
+                among those for which it is known.
+        """
+
     def forward(self, encoded: Encoded) -> Prediction:
         """Predicts clip [B, C] and frame [B, T', C] probabilities."""
         raise NotImplementedError

@@ -484,9 +484,11 @@ def test_a_recipe_is_read_from_its_package(make_distribution):
     (site / "recipe_package" / "demo.yaml").write_text("steps: 3\n")
     importlib.invalidate_caches()
     host = Host()
-    assert host.recipe_text("alpha/demo") == "steps: 3\n"
+    assert host.recipe_text("alpha/demo") == host.recipe_text("alpha/longer") == "steps: 3\n"
+    assert host.recipe_changes("alpha/demo") == ()
+    assert host.recipe_changes("alpha/longer") == ("steps=9",)
     mine = [name for name in host.recipes() if name.startswith("alpha/")]
-    assert mine == ["alpha/absent", "alpha/demo"]
+    assert mine == ["alpha/absent", "alpha/demo", "alpha/longer"]
     with pytest.raises(PluginError, match=r"does not hold recipe_package:absent\.yaml"):
         host.recipe_text("alpha/absent")
     with pytest.raises(UnknownPart, match='Did you mean "alpha/demo"'):
@@ -502,7 +504,17 @@ RECIPES = """
     def sedsdk_recipes():
         yield RecipeSpec("alpha/demo", "recipe_package:demo.yaml", "demo", "test")
         yield RecipeSpec("alpha/absent", "recipe_package:absent.yaml", "demo", "test")
+        target = "recipe_package:demo.yaml"
+        yield RecipeSpec("alpha/longer", target, "demo", "test", changes=("steps=9",))
 """
+
+
+@pytest.mark.parametrize("changes", ["steps=9", ["steps=9"], ("steps",), (3,)])
+def test_the_changes_of_a_recipe_are_texts(changes):
+    spec = RecipeSpec("a/b", "package:recipe.yaml", "one", "test", changes)
+    plugin = SimpleNamespace(SEDSDK_API=(1, 1), sedsdk_recipes=hookimpl(lambda: [spec]))
+    record = Host([("bad", plugin)], discover=False).record("bad")
+    assert "is no tuple of texts" in record.reason
 
 
 def test_a_recipe_target_names_a_yaml_file():

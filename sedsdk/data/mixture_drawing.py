@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +27,7 @@ JOINT_LIST = "joint"
 SHORTEST_BACKGROUND_SECONDS = 0.1
 
 Random = np.random.Generator
+Seconds = Annotated[float, Field(gt=0)]
 
 
 class MixtureSettings(PartConfig):
@@ -65,7 +66,10 @@ class MixtureSettings(PartConfig):
         default=(-6.0, 6.0),
         description="lowest and highest level of a distractor, dB; drawn uniformly",
     )
-    duration_seconds: float = Field(default=30.0, gt=0, description="length of a mixture, seconds")
+    duration_seconds: Seconds | tuple[Seconds, Seconds] = Field(
+        default=30.0,
+        description="length of a mixture, seconds; of two numbers, drawn uniformly between them",
+    )
     level: float = Field(default=0.2, gt=0, description="factor on every finished mixture")
     sample_rate: int = Field(default=44100, ge=1000, description="hertz")
     subtype: Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] = Field(
@@ -79,16 +83,25 @@ class MixtureSettings(PartConfig):
             "events_per_mixture",
             "distractors_per_mixture",
             "distractor_to_background_db",
+            "shortest_and_longest",
         ):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name}: {low} to {high} is no range; the lower value goes first")
+                what = "duration_seconds" if name == "shortest_and_longest" else name
+                raise ValueError(f"{what}: {low} to {high} is no range; the lower value goes first")
         if self.events_per_mixture[0] < 1 or self.distractors_per_mixture[0] < 0:
             raise ValueError(
                 "events_per_mixture begins at 1 or more (event_presence_probability makes mixtures "
                 "without events) and distractors_per_mixture at 0 or more"
             )
         return self
+
+    @property
+    def shortest_and_longest(self) -> tuple[float, float]:
+        """Returns the range of the mixtures' lengths, in seconds."""
+        if isinstance(self.duration_seconds, tuple):
+            return self.duration_seconds
+        return self.duration_seconds, self.duration_seconds
 
 
 def common_folder(sources: SourceSet) -> Path | None:
@@ -191,8 +204,9 @@ class _Drawer:
     def _draw(self, rng: Random, list_name: str, deck: _Deck | None) -> MixtureRecipe:
         settings = self.settings
         background = _choice(rng, self.backgrounds)
+        duration = self._duration(rng)
         length = _length(background)
-        spare = length if length < settings.duration_seconds else length - settings.duration_seconds
+        spare = length if length < duration else length - duration
         offset = round(float(rng.uniform(0.0, spare)), TIME_DECIMALS)
         events: list[PlacedSound] = []
         if deck is not None:
@@ -200,11 +214,11 @@ class _Drawer:
             labels = deck.deal(int(rng.integers(low, high + 1)))
             for label in dict.fromkeys(labels):
                 chosen = [_choice(rng, self.events[label]) for _ in range(labels.count(label))]
-                events += self._placed_apart(rng, chosen)
+                events += self._placed_apart(rng, chosen, duration)
         low, high = settings.distractors_per_mixture
         distractors = [
             PlacedSound(
-                *self._placed(rng, _choice(rng, self.distractors)),
+                *self._placed(rng, _choice(rng, self.distractors), duration),
                 round(float(rng.uniform(*settings.distractor_to_background_db)), TIME_DECIMALS),
             )
             for _ in range(int(rng.integers(low, high + 1)))
@@ -216,15 +230,21 @@ class _Drawer:
             tuple(events),
             tuple(distractors),
             list_name,
-            settings.duration_seconds,
+            duration,
             settings.level,
         )
 
-    def _placed_apart(self, rng: Random, chosen: list[Source]) -> list[PlacedSound]:
+    def _duration(self, rng: Random) -> float:
+        low, high = self.settings.shortest_and_longest
+        return low if low == high else round(float(rng.uniform(low, high)), TIME_DECIMALS)
+
+    def _placed_apart(
+        self, rng: Random, chosen: list[Source], duration: float
+    ) -> list[PlacedSound]:
         """Places events without overlap, uniformly: sorted points in the time that is left over."""
         fitting: list[Source] = []
-        left = self.settings.duration_seconds
-        for source in map(self._cut, chosen):
+        left = duration
+        for source in (_cut(source, duration) for source in chosen):
             if _length(source) <= left:
                 fitting.append(source)
                 left -= _length(source)
@@ -239,15 +259,10 @@ class _Drawer:
             before += _length(source)
         return placed
 
-    def _placed(self, rng: Random, source: Source) -> tuple[Source, float]:
-        cut = self._cut(source)
-        free = self.settings.duration_seconds - _length(cut)
+    def _placed(self, rng: Random, source: Source, duration: float) -> tuple[Source, float]:
+        cut = _cut(source, duration)
+        free = duration - _length(cut)
         return cut, _floor_time(float(rng.uniform(0.0, max(free, 0.0))))
-
-    def _cut(self, source: Source) -> Source:
-        if _length(source) <= self.settings.duration_seconds:
-            return source
-        return replace(source, end=source.start + self.settings.duration_seconds)
 
     def _with_lengths(
         self, sources: Iterable[Source], on_problem: Callable[[str], None]
@@ -297,6 +312,11 @@ class _Deck:
 
 def _length(source: Source) -> float:
     return source.end - source.start if source.end is not None else math.inf
+
+
+def _cut(source: Source, duration: float) -> Source:
+    """Returns the source, without what is longer than the mixture."""
+    return source if _length(source) <= duration else replace(source, end=source.start + duration)
 
 
 def _choice(rng: Random, sources: Sequence[Source]) -> Source:

@@ -12,6 +12,7 @@ from sedsdk.data.tut_rare_parts import is_development_set, read_development_sour
 from sedsdk.errors import AudioError, DataError, did_you_mean
 
 SPEECH_LABEL = "speech"
+OTHER_EVENTS_FOLDER = "events_other"
 
 
 def read_sources(
@@ -22,12 +23,14 @@ def read_sources(
 ) -> SourceSet:
     """Reads a folder of recordings laid out for mixing, or TUT Rare Sound Events 2017.
 
-    Layout: `events/<label>/*`, `backgrounds/*`, optionally `events_other/<class>/*` (distractors)
-    and `speech/**`. An optional `origin.csv` in the folder has a column `file` (path from the
-    folder) and any of `split`, `label`, `group`. A target's label is its folder's name; the column
-    `label` names the scene of a background. Every header is opened: a file that cannot be read is
-    left out and listed in `SourceSet.problems`, as is a listed file that does not exist. A file
-    that `origin.csv` lacks is used, in no split and as a group of its own, and listed too.
+    Layout: `events/<label>/*`, `backgrounds/*`, optionally `events_other/<class>/*` and
+    `speech/**`. Other events are distractors, or targets where `labels` names their class: such a
+    file counts as one event from end to end, which clip labels can do with and onsets cannot. An
+    optional `origin.csv` in the folder has a column `file` (path from the folder) and any of
+    `split`, `label`, `group`. A target's label is its folder's name; the column `label` names the
+    scene of a background. Every header is opened: a file that cannot be read is left out and
+    listed in `SourceSet.problems`, as is a listed file that does not exist. A file that
+    `origin.csv` lacks is used, in no split and as a group of its own, and listed too.
 
     The development set of TUT Rare Sound Events 2017 is recognised by the file
     `cv_setup/events_devtrain.yaml` or `events_devtest.yaml` in `folder`, in its `source_data` or
@@ -37,7 +40,7 @@ def read_sources(
 
     Args:
         folder: the recordings.
-        labels: the target classes. None: all.
+        labels: the target classes. None: all of `events/`.
         with_speech: the recordings of `speech/` become distractors with the label "speech".
         other_events: events of other classes than `labels` become distractors; None: they do,
             but for TUT Rare Sound Events 2017, whose protocol has none.
@@ -60,8 +63,10 @@ def read_sources(
         if label in targets or other_events is not False:
             kind = events if label in targets else distractors
             kind.extend(reader.read(path, label, fixed_label=True))
-    for path in _audio_files(root / "events_other", depth=1):
-        distractors.extend(reader.read(path, path.parent.name, fixed_label=True))
+    for path in _audio_files(root / OTHER_EVENTS_FOLDER, depth=1):
+        label = path.parent.name
+        kind = events if label in targets else distractors
+        kind.extend(reader.read(path, label, fixed_label=True))
     if with_speech:
         for path in _audio_files(root / "speech", depth=None):
             distractors.extend(reader.read(path, SPEECH_LABEL, fixed_label=True))
@@ -117,15 +122,22 @@ def _target_labels(root: Path, labels: Sequence[str] | None) -> frozenset[str]:
             f"{folder} is no folder. Lay recordings out as events/<label>/*, backgrounds/* and, "
             f"if there are any, events_other/<class>/*."
         )
-    present = sorted(child.name for child in folder.iterdir() if child.is_dir())
+    present = _folders_in(folder)
     wanted = present if labels is None else labels
+    known = [*present, *_folders_in(root / OTHER_EVENTS_FOLDER)]
     for label in wanted:
-        if label not in present:
+        if label not in known:
             raise DataError(
-                f'no events of "{label}" in {folder}.{did_you_mean(label, present)} '
-                f"There are: {', '.join(present) or 'none'}."
+                f'no events of "{label}" in {folder}.{did_you_mean(label, known)} '
+                f"There are: {', '.join(known) or 'none'}."
             )
     return frozenset(wanted)
+
+
+def _folders_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(child.name for child in folder.iterdir() if child.is_dir())
 
 
 def read_origin(root: Path) -> tuple[dict[str, Row], list[str]]:

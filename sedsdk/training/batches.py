@@ -7,7 +7,7 @@ killed one would have seen, and every process of a distributed run takes its sha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,6 +75,7 @@ class MixtureBatches(Dataset[MixturePlans]):
         waveform_mixer: mixes where a frontend is not additive.
         steps: per epoch.
         share: of this process.
+        weak: the targets say which classes a mixture holds, and not when.
     """
 
     FIT_CLIPS = 256
@@ -87,6 +88,7 @@ class MixtureBatches(Dataset[MixturePlans]):
         waveform_mixer: WaveformMixer | None,
         steps: int,
         share: Share,
+        weak: bool = False,
     ) -> None:
         self._pipeline = pipeline
         self._planner = planner
@@ -94,6 +96,7 @@ class MixtureBatches(Dataset[MixturePlans]):
         self._waveforms = waveform_mixer
         self._steps = steps
         self._share = share
+        self._weak = weak
         self._epoch = 1
 
     def __len__(self) -> int:
@@ -112,6 +115,12 @@ class MixtureBatches(Dataset[MixturePlans]):
 
     def tensors(self, batch: MixturePlans, device: torch.device | str) -> tuple[Inputs, Targets]:
         """Mixes, and runs the frontends."""
+        inputs, targets = self._rendered(batch, device)
+        if self._weak:
+            targets = replace(targets, frame_mask=torch.zeros_like(targets.frame_mask))
+        return inputs, targets
+
+    def _rendered(self, batch: MixturePlans, device: torch.device | str) -> tuple[Inputs, Targets]:
         frontends: dict[str, Frontend] = dict(self._pipeline.frontends.items())  # type: ignore[arg-type]
         if self._waveforms is not None:
             audio, targets = self._waveforms.render(batch, self._pipeline.sample_rates)

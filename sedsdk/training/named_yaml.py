@@ -8,6 +8,8 @@ from typing import Any
 
 from sedsdk.errors import ConfigError, missing_dependency
 
+YAML_SUFFIXES = (".yaml", ".yml")
+
 
 def yaml_values(text: str, what: str) -> Any:
     """Returns what a YAML text holds: plain values, never objects.
@@ -43,7 +45,7 @@ def named_yaml(name_or_path: str | Path, text_of: Callable[[str], str], what: st
         MissingDependency: PyYAML is not installed.
         UnknownPart: as `text_of` raises it.
     """
-    if not str(name_or_path).endswith((".yaml", ".yml")):
+    if not str(name_or_path).endswith(YAML_SUFFIXES):
         return yaml_values(text_of(str(name_or_path)), what)
     try:
         text = Path(name_or_path).read_text(encoding="utf-8")

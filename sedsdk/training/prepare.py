@@ -119,7 +119,8 @@ def _from_recordings(
     else:
         made = maker.draw("training", training, data.training_mixtures)
         problems += made.problems
-        batches = _clip_batches(recipe, pipeline, made.clips, reader, share, say, problems)
+        known = _weakly_labelled(made.clips) if data.labels == "weak" else made.clips
+        batches = _clip_batches(recipe, pipeline, known, reader, share, say, problems)
     clips = {name: one.clips for name, one in scored.items()}
     return Prepared(
         batches,
@@ -197,8 +198,19 @@ def _mixture_batches(
         durations = [_seconds(source) for source in sources.sources]
     planner = MixturePlanner(sources, durations, pipeline.labels, mixing, recipe.training.seed)
     return MixtureBatches(
-        pipeline, planner, mixers, waveforms, recipe.training.steps_per_epoch, share
+        pipeline,
+        planner,
+        mixers,
+        waveforms,
+        recipe.training.steps_per_epoch,
+        share,
+        weak=data.labels == "weak",
     )
+
+
+def _weakly_labelled(clips: Manifest) -> Manifest:
+    """Forgets when the events are; the clip's tags say which there are."""
+    return replace(clips, clips=tuple(replace(clip, events=None) for clip in clips))
 
 
 def _seconds(source: Source) -> float:

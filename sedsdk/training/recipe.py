@@ -16,7 +16,7 @@ from sedsdk.data.mixtures import MixtureSettings
 from sedsdk.data.tut_rare import Part
 from sedsdk.errors import ConfigError
 from sedsdk.host import Host, default_host
-from sedsdk.training.named_yaml import named_yaml, yaml_values
+from sedsdk.training.named_yaml import YAML_SUFFIXES, named_yaml, yaml_values
 
 BUILTIN_CORPUS = "builtin"
 RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
@@ -97,6 +97,10 @@ class RecordingsData(_Section):
     )
     corpus_size: str = Field("demo", description="size of the built-in corpus")
     split: str = Field("train", description="the split that training hears")
+    labels: Literal["strong", "weak"] = Field(
+        "strong",
+        description="what is known of training mixtures; weak: which classes each holds, not when",
+    )
     mixing: MixingConfig = Field(MixingConfig(), description="how mixtures are made on the fly")
     training_mixtures: MixtureSettings | None = Field(
         None,
@@ -267,8 +271,11 @@ def load_recipe(
         ConfigError: the file is missing or malformed, or a value is not allowed.
     """
     what = f"recipe {name_or_path}"
-    values = named_yaml(name_or_path, (host or default_host()).recipe_text, what)
-    for override in overrides:
+    host = host or default_host()
+    values = named_yaml(name_or_path, host.recipe_text, what)
+    is_file = str(name_or_path).endswith(YAML_SUFFIXES)
+    own = () if is_file else host.recipe_changes(str(name_or_path))
+    for override in (*own, *overrides):
         _override(values, override, partial(yaml_values, what=what))
     if not isinstance(values, Mapping):
         raise ConfigError(f"{what}: expected a mapping with pipeline, data and training")

@@ -70,6 +70,27 @@ def test_same_seed_same_bytes_with_one_and_two_workers(sources: SourceSet, tmp_p
     assert other.digest != one.digest
 
 
+def test_lengths_are_drawn_between_two(sources: SourceSet, tmp_path: Path) -> None:
+    settings = small(duration_seconds=(0.5, 2.0), mixtures_per_class=40)
+    recipes = draw_recipes(sources, settings)
+    lengths = np.array([recipe.duration_seconds for recipe in recipes])
+    assert lengths.min() >= 0.5
+    assert lengths.max() <= 2.0
+    assert np.histogram(lengths, bins=3, range=(0.5, 2.0))[0].min() >= 15  # of 80, about 27 each
+    for recipe in recipes:
+        assert all(event.offset <= recipe.duration_seconds for event in recipe.labelled_events())
+    made = synthesise_recipes(recipes[:5], tmp_path, "train", RATE)
+    assert [soundfile.info(clip.path).frames for clip in made] == [
+        round(recipe.duration_seconds * RATE) for recipe in recipes[:5]
+    ]
+
+
+@pytest.mark.parametrize("seconds", [(2.0, 0.5), (0.0, 1.0), 0.0, (1.0, 2.0, 3.0)])
+def test_lengths_that_make_no_sense_are_refused(seconds: object) -> None:
+    with pytest.raises(ValueError, match="duration_seconds"):
+        small(duration_seconds=seconds)
+
+
 def test_files_are_as_the_task_has_them(sources: SourceSet, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     manifest = synthesise(

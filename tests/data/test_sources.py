@@ -54,6 +54,18 @@ def test_other_classes_and_speech_become_distractors_on_request(folder):
     assert [s.label for s in found.distractors] == ["dogbark", "cat", "speech"]
 
 
+def test_a_class_of_the_other_events_may_be_a_target(folder):
+    found = read_sources(folder, labels=["babycry", "cat"])
+    assert [(s.path.name, s.label) for s in found.events] == [
+        ("a.wav", "babycry"),
+        ("b.wav", "babycry"),
+        ("d.wav", "cat"),
+    ]
+    assert [s.label for s in found.distractors] == ["dogbark"]
+    with pytest.raises(DataError, match=r'no events of "catt".*Did you mean "cat"\?.*babycry'):
+        read_sources(folder, labels=["catt"])
+
+
 def test_origin_gives_split_group_and_scene(folder):
     (folder / "origin.csv").write_text(
         "file,split,label,group,licence\n"

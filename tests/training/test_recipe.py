@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+import sedsdk.builtin
 from sedsdk.errors import ConfigError, UnknownPart
+from sedsdk.hooks import RecipeSpec, hookimpl
+from sedsdk.host import Host
 from sedsdk.training.recipe import SCORES, load_recipe
 
 MINIMAL = {
@@ -27,6 +32,22 @@ def test_reads_a_file_as_written(write_recipe, host):
     recipe = load_recipe(write_recipe(MINIMAL), host)
     assert recipe.data.train == "train.csv"
     assert recipe.training.epochs == 20
+
+
+def test_a_recipe_may_change_the_file_that_it_shares(host):
+    plugin = SimpleNamespace(SEDSDK_API=(1, 1), sedsdk_recipes=hookimpl(_two_recipes))
+    host = Host([("builtin", sedsdk.builtin), ("alpha", plugin)], discover=False)
+    plain, longer = load_recipe("alpha/plain", host), load_recipe("alpha/longer", host)
+    assert longer.training.epochs == 7
+    assert plain.training.epochs != 7
+    assert longer.pipeline == plain.pipeline
+    assert load_recipe("alpha/longer", host, ["training.epochs=2"]).training.epochs == 2
+
+
+def _two_recipes():
+    target = "sedsdk.builtin:recipes/demo/corpus.yaml"
+    yield RecipeSpec("alpha/plain", target, "one", "test")
+    yield RecipeSpec("alpha/longer", target, "two", "test", changes=("training.epochs=7",))
 
 
 def test_near_miss_of_a_name_is_suggested(host):

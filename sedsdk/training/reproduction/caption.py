@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sedsdk.data.mixtures import MixtureSettings
 from sedsdk.training.recipe import HeldOut, Recipe, RecordingsData
 from sedsdk.training.reproduction.data import DataChoice
 from sedsdk.training.reproduction.measures import CONFIDENCE, RESAMPLES, Measure
@@ -83,10 +84,7 @@ def _training(recipe: Recipe, data: RecordingsData) -> str:
     training = recipe.training
     if data.training_mixtures is not None:
         mixtures = data.training_mixtures
-        return (
-            f"{mixtures.mixtures_per_class} mixtures of {mixtures.duration_seconds:g} s per class, "
-            f"at most {training.epochs} epochs"
-        )
+        return f"{_mixtures(mixtures)}, at most {training.epochs} epochs"
     batches = training.epochs * training.steps_per_epoch
     return (
         f"at most {batches} batches of {training.batch_size} mixtures of "
@@ -100,7 +98,10 @@ def _held_out(held: HeldOut | None) -> str:
     if held.mixtures is None:
         return f"the mixtures of {held.part}"
     of = f" of {held.part}" if held.part else ""
-    mixtures = held.mixtures
-    return (
-        f"{mixtures.mixtures_per_class} mixtures of {mixtures.duration_seconds:g} s per class{of}"
-    )
+    return f"{_mixtures(held.mixtures)}{of}"
+
+
+def _mixtures(settings: MixtureSettings) -> str:
+    low, high = settings.shortest_and_longest
+    seconds = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
+    return f"{settings.mixtures_per_class} mixtures of {seconds} per class"
