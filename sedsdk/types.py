@@ -297,6 +297,7 @@ class ClipPrediction:
         grid: grid of the frames.
         active: bool [T, C] decisions, once a thresholding part has run; None before.
         events: the events found, once `to_events` has run; None before.
+        tags: the labels decided to be present, once `tag_threshold` has run; None before.
     """
 
     labels: tuple[str, ...]
@@ -305,6 +306,7 @@ class ClipPrediction:
     grid: FrameGrid
     active: np.ndarray | None = None
     events: tuple[Event, ...] | None = None
+    tags: tuple[str, ...] | None = None
 
 
 def clip_predictions(prediction: Prediction, labels: tuple[str, ...]) -> list[ClipPrediction]:

@@ -35,6 +35,12 @@ def sedsdk_conditioners() -> Iterator[PartSpec]:
         "mixes pairs of clips with their clip and frame targets",
         "Zhang et al. 2018",
     )
+    yield PartSpec(
+        "identity",
+        "sedsdk.builtin.identity:Identity",
+        "changes nothing; appending, it trains on every clip twice",
+        "the EDC paper's Table 3, row 1",
+    )
 
 
 @hookimpl
@@ -81,6 +87,12 @@ def sedsdk_postprocessors() -> Iterator[PartSpec]:
         ("to_events", "ToEvents", "turns active runs into events"),
     ):
         yield PartSpec(name, f"{module}:{target}", summary, "DCASE practice")
+    yield PartSpec(
+        "tag_threshold",
+        "sedsdk.builtin.tag_threshold:TagThreshold",
+        "tags a clip with the labels whose clip probability exceeds a class's threshold",
+        "DCASE practice",
+    )
 
 
 @hookimpl
@@ -103,3 +115,49 @@ def sedsdk_datasets() -> Iterator[DatasetSpec]:
         "babycry, glassbreak and gunshot in 30 s mixtures",
         "DCASE 2017 Task 2; Zenodo 401395 and 1160455",
     )
+    for name, target, summary, source in (
+        (
+            "dcase2017-task4",
+            "dcase2017_task4:read_dcase2017_task4",
+            "17 warning and vehicle sounds in 10 s clips: weak training, strong test",
+            "DCASE 2017 Task 4",
+        ),
+        (
+            "dcase2018-task4",
+            "dcase2018_task4:read_dcase2018_task4",
+            "10 domestic sounds in 10 s clips: weak and unlabelled training, strong test",
+            "DCASE 2018 Task 4",
+        ),
+        (
+            "desed",
+            "desed:read_desed",
+            "10 domestic sounds: weak, unlabelled and synthetic training, strong validation",
+            "Turpault et al. 2019; DCASE Task 4 from 2019 on",
+        ),
+        (
+            "chime-home",
+            "chime_home:read_chime_home",
+            "7 sound sources in 4 s chunks of a living room, 16 kHz mono",
+            "Foster et al. 2015; DCASE 2016 Task 4",
+        ),
+        (
+            "chime-home-48khz",
+            "chime_home:read_chime_home_48khz",
+            "the same chunks, 48 kHz stereo",
+            "Foster et al. 2015",
+        ),
+        (
+            "audioset",
+            "audioset:read_audioset",
+            "527 classes in 10 s clips of videos; also its strong labels",
+            "Gemmeke et al. 2017; Hershey et al. 2021",
+        ),
+        (
+            "esc50",
+            "esc50:read_esc50",
+            "50 environmental sounds, one in each 5 s clip, in five folds",
+            "Piczak 2015",
+        ),
+        ("esc10", "esc50:read_esc10", "the ten classes of ESC-10 in ESC-50", "Piczak 2015"),
+    ):
+        yield DatasetSpec(name, f"sedsdk.data.datasets.{target}", summary, source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ class LazyCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns the built-in commands in their order, then those of plugins."""
-        self._add_plugin_commands()
+        self.add_plugin_commands(ctx)
         return [*COMMANDS, *(name for name in self.commands if name not in COMMANDS)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -46,7 +46,7 @@ class LazyCommands(TyperGroup):
             command.name = cmd_name
             self.commands[cmd_name] = command
         elif cmd_name not in self.commands:
-            self._add_plugin_commands()
+            self.add_plugin_commands(ctx)
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -71,26 +71,68 @@ class LazyCommands(TyperGroup):
             sys.stdout.flush()
         return result
 
-    def _add_plugin_commands(self) -> None:
+    def add_plugin_commands(self, ctx: Any) -> None:
+        """Asks every plugin for its commands, once; a name that is taken is warned about."""
         if getattr(self, "_plugins_are_asked", False):
             return
         self._plugins_are_asked = True
         from sedsdk.host import default_host
 
         for implementation in default_host().hook.sedsdk_commands.get_hookimpls():
-            commands = typer.Typer(add_completion=False)
+            plugin = implementation.plugin_name
+            commands = typer.Typer(add_completion=False, rich_markup_mode=None)
             try:
                 implementation.function(*([commands] if implementation.argnames else []))
                 commands.callback()(_nothing)
                 added = typer.main.get_group(commands).commands
             except (Exception, SystemExit) as error:  # a stranger's hook may raise anything
-                _warn(f"plugin {implementation.plugin_name} failed in sedsdk_commands: {error!r}")
+                _warn(f"plugin {plugin} failed in sedsdk_commands: {error!r}")
                 continue
             for name, command in added.items():
-                if name in COMMANDS or name in self.commands:
-                    _warn(f'plugin {implementation.plugin_name}: the command "{name}" is taken.')
+                ours = self.get_command(ctx, name) if name in COMMANDS else None
+                if isinstance(ours, OpenGroup) and isinstance(command, TyperGroup):
+                    _add_free(ours.commands, command.commands, plugin, f"{name} ")
                 else:
-                    self.commands[name] = command
+                    _add_free(self.commands, {name: command}, plugin, taken=COMMANDS)
+
+
+class OpenGroup(TyperGroup):
+    """A built-in group whose commands plugins may add to, by a group of the same name.
+
+    Plugins are asked for its list and for names that are not built in.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the built-in commands in their order, then those of plugins."""
+        _ask_plugins(ctx)
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns a command by name, or None."""
+        if cmd_name not in self.commands:
+            _ask_plugins(ctx)
+        return super().get_command(ctx, cmd_name)
+
+
+def _ask_plugins(ctx: Any) -> None:
+    root = ctx.find_root()
+    if isinstance(root.command, LazyCommands):
+        root.command.add_plugin_commands(root)
+
+
+def _add_free(
+    commands: MutableMapping[str, Any],
+    added: Mapping[str, Any],
+    plugin: str,
+    group: str = "",
+    taken: Collection[str] = (),
+) -> None:
+    """Adds a plugin's commands to those that are there, and warns of names that are taken."""
+    for name, command in added.items():
+        if name in commands or name in taken:
+            _warn(f'plugin {plugin}: the command "{group}{name}" is taken.')
+        else:
+            commands[name] = command
 
 
 @contextlib.contextmanager

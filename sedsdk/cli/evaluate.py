@@ -11,18 +11,19 @@ from sedsdk.cli import EXIT_SOME_FAILED
 from sedsdk.errors import DataError
 
 if TYPE_CHECKING:
-    from sedsdk.evaluation import Report
+    from sedsdk.evaluation import Report, TagReport
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(
     epilog="Clips whose audio cannot be read are named on stderr and left out (exit code 3). "
-    "Mixtures named as in DCASE 2017 Task 2 are scored as there, each class on its own mixtures."
+    "Mixtures named as in DCASE 2017 Task 2 are scored as there, each class on its own mixtures. "
+    "Clips with tags and no times, and detectors that only tag, give a report on tags."
 )
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Folder of a saved detector.")],
-    manifest: Annotated[Path, typer.Argument(help="Manifest with the true events.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest with the true events or tags.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for report.json and report.md.")
     ] = None,
@@ -63,8 +64,8 @@ def evaluate_detector(
     split: str | None = None,
     thresholds: list[str] | tuple[str, ...] = (),
     device: str = "cpu",
-) -> tuple[Report, list[str]]:
-    """Scores a saved detector on the clips of a manifest that have strong labels.
+) -> tuple[Report | TagReport, list[str]]:
+    """Scores a saved detector on the clips of a manifest that have strong labels, else tags.
 
     Args:
         bundle: folder of the detector.
@@ -74,12 +75,13 @@ def evaluate_detector(
         device: as torch names it.
 
     Returns:
-        The report, and one line per clip that could not be read.
+        The report, on tags alone where there are no strong labels or the detector makes no
+        events; and one line per clip that could not be read.
 
     Raises:
         BundleError: the detector cannot be loaded.
         DataError: the manifest is malformed, or no clip of it can be scored.
-        ConfigError: a threshold is wrong, or the detector makes no events.
+        ConfigError: a threshold is wrong.
     """
     from sedsdk.cli.thresholds import set_thresholds
     from sedsdk.data.manifest import Manifest
@@ -93,10 +95,11 @@ def evaluate_detector(
     pipeline = load_bundle(bundle, device=device)
     set_thresholds(pipeline, thresholds)
     clips = ScoringClips(listed, StreamReader(pipeline, None), pipeline.labels, device)
-    if not clips.reference:
+    if not clips.present:
         lost = f" The first of {len(clips.problems)} problems: " if clips.problems else ""
         raise DataError(
-            f"{manifest}: no clip that can be read has strong labels (onset, offset, event_label)."
+            f"{manifest}: no clip that can be read has labels (onset, offset and "
+            "event_label, or tags)."
             f"{lost}{''.join(clips.problems[:1])}"
         )
     notes = [f"detector {bundle.name}, manifest {manifest.name}"]

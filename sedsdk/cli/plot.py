@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sedsdk.cli.application import OpenGroup
+from sedsdk.cli.tsne import draw_tsne
 from sedsdk.errors import DataError
 
 if TYPE_CHECKING:
     from sedsdk.types import Event
 
 app = typer.Typer(
+    cls=OpenGroup,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Draw detections, attention, curves and thresholds.",
+    help="Draw recordings, what detectors make of them, and training runs.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 CURVES_FILE = "curves.csv"
 THRESHOLDS_FILE = "thresholds.json"
+TAG_THRESHOLD = "tag_threshold.threshold"
 
 BundlePath = Annotated[Path, typer.Argument(help="Folder of a saved detector.")]
 AudioPath = Annotated[Path, typer.Argument(help="Audio file.")]
@@ -154,6 +158,9 @@ def draw_thresholds(
     print(path)
 
 
+app.command("tsne")(draw_tsne)
+
+
 def reference_events(manifest: Path, audio: Path) -> list[Event]:
     """Returns the true events of one recording out of a manifest.
 
@@ -189,8 +196,8 @@ def read_threshold_fit(
     """Reads what a training run wrote of its threshold fit.
 
     Args:
-        file: JSON of `FittedPostProcessors.as_dict`.
-        field: a searched field; None for the first.
+        file: JSON of `FittedThresholds.as_dict`.
+        field: a searched field, or "tag_threshold.threshold"; None for the first.
 
     Returns:
         The field's name; label → pairs of its value and the F1 there; label → the chosen value.
@@ -202,19 +209,24 @@ def read_threshold_fit(
 
     try:
         fit = json.loads(file.read_text(encoding="utf-8"))
-        trials, chosen = fit["trials"], fit["chosen"]
-        searched = list(trials[0]["setting"])
+        trials, tags = fit.get("trials", []), fit.get("tags")
+        searched = list(trials[0]["setting"]) if trials else []
+        searched += [] if tags is None else [TAG_THRESHOLD]
+        first = searched[0]
     except OSError as error:
         raise DataError(
             f"{file}: {error.strerror}; a run that fits thresholds writes it."
         ) from None
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise DataError(f"{file}: holds no threshold fit.") from None
-    name = field or searched[0]
+    name = field or first
     if name not in searched:
         raise DataError(f'"{name}" was not searched. Searched: {", ".join(searched)}.')
+    if name == TAG_THRESHOLD:
+        fitted = {label: tags["thresholds"][label] for label in tags["score_table"]}
+        return name, tags["score_table"], fitted
     table: dict[str, list[tuple[float, float]]] = {}
     for trial in trials:
         table.setdefault(trial["label"], []).append((trial["setting"][name], trial["f1"]))
-    best: Mapping[str, Any] = chosen
+    best: Mapping[str, Any] = fit["chosen"]
     return name, table, {label: trial["setting"][name] for label, trial in best.items()}

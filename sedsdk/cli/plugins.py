@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
+MOST_NAMES = 12
+NAMES_OF_MANY = 3
+"""A plugin may offer a recipe for every row of its paper: too many for a cell."""
+
 
 @app.command()
 def plugins(
@@ -36,7 +40,7 @@ def plugins(
     rows = []
     for plugin in described:
         api = plugin["api"]
-        own = "; ".join(f"{kind} {', '.join(names)}" for kind, names in plugin["offers"].items())
+        own = "; ".join(f"{kind} {_few(kind, names)}" for kind, names in plugin["offers"].items())
         rows.append(
             [
                 plugin["name"],
@@ -47,6 +51,14 @@ def plugins(
             ]
         )
     print_table(["plugin", "status", "origin", "API", "offers, or why not"], rows)
+
+
+def _few(kind: str, names: Sequence[str]) -> str:
+    """Returns names for a cell of a table; of very many, the first ones and how many follow."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    shown = names[:NAMES_OF_MANY]
+    return f"{', '.join(shown)} and {len(names) - len(shown)} more (sedsdk parts {kind})"
 
 
 def describe_plugin(record: PluginRecord, offers: Sequence[Offered]) -> dict[str, Any]:

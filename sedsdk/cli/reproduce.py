@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +35,8 @@ def reproduce(
     scale: Annotated[
         str | None,
         typer.Option(
-            metavar="small|paper", help="How large; paper with --data, else small, if not given."
+            metavar="NAME",
+            help="One of the plan's scales: paper with --data, else small, if not given.",
         ),
     ] = None,
     out: Annotated[
@@ -180,16 +180,13 @@ def _print_plan(reproduction: Reproduction) -> None:
 
 def _print_table(reproduction: Reproduction, table: TableResult) -> None:
     from sedsdk.cli.screen import print_table
-    from sedsdk.training.reproduction.markdown import table_cells
-    from sedsdk.training.reproduction.measures import AVERAGE, MEASURES
+    from sedsdk.training.reproduction.markdown import class_headings, table_cells
+    from sedsdk.training.reproduction.measures import MEASURES
 
-    columns, rows = table_cells(table, MEASURES[reproduction.plan.measure])
-    classes = [column for column in table.columns if column != AVERAGE]
-    shown = [
-        place
-        for place, heading in enumerate(columns)
-        if not any(label in re.split(r"[ ,]+", heading) for label in classes)
-    ]
+    measure = MEASURES[reproduction.plan.measure]
+    columns, rows = table_cells(table, measure)
+    of_classes = class_headings(table, measure)
+    shown = [place for place, heading in enumerate(columns) if heading not in of_classes]
     print_table(
         [columns[place] for place in shown],
         [[row[place] for place in shown] for row in rows],

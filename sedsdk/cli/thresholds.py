@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from sedsdk.pipeline import Pipeline
 
 THRESHOLD_FIELDS = {"threshold": "value", "hysteresis": "high", "dynamic_threshold": "base"}
-"""Parts that hold probabilities against a threshold, and the field with it."""
+"""Parts that hold frame probabilities against a threshold, and the field with it."""
+
+TAG_THRESHOLD_FIELD = {"tag_threshold": "threshold"}
+"""The same of clip probabilities."""
 
 
 def read_thresholds(texts: Iterable[str], labels: tuple[str, ...]) -> dict[str, float]:
@@ -50,7 +53,7 @@ def set_thresholds(pipeline: Pipeline, texts: Iterable[str]) -> None:
 
     Args:
         pipeline: its first `threshold`, `hysteresis` (the high one) or `dynamic_threshold` (T_base)
-            is changed.
+            is changed; of one that only tags, `tag_threshold`.
         texts: see `read_thresholds`.
 
     Raises:
@@ -60,17 +63,19 @@ def set_thresholds(pipeline: Pipeline, texts: Iterable[str]) -> None:
     if not wanted:
         return
     refs = list(pipeline.config.postprocessors)
-    for index, (ref, part) in enumerate(zip(refs, pipeline.postprocessors, strict=True)):
-        field = THRESHOLD_FIELDS.get(ref.part.rsplit("/", 1)[-1])
-        if field is None:
-            continue
-        saved = getattr(part.config, field)
-        if not isinstance(saved, Mapping):
-            saved = dict.fromkeys(pipeline.labels, saved)
-        changed = {**(ref.model_extra or {}), "part": ref.part, field: {**saved, **wanted}}
-        refs[index] = type(ref).model_validate(changed)
-        pipeline.set_postprocessors(refs)
-        return
+    names = [ref.part.rsplit("/", 1)[-1] for ref in refs]
+    for fields in (THRESHOLD_FIELDS, TAG_THRESHOLD_FIELD):
+        for index, name in enumerate(names):
+            if name not in fields:
+                continue
+            ref, field = refs[index], fields[name]
+            saved = getattr(pipeline.postprocessors[index].config, field)
+            if not isinstance(saved, Mapping):
+                saved = dict.fromkeys(pipeline.labels, saved)
+            changed = {**(ref.model_extra or {}), "part": ref.part, field: {**saved, **wanted}}
+            refs[index] = type(ref).model_validate(changed)
+            pipeline.set_postprocessors(refs)
+            return
     raise ConfigError(
         "this detector decides without a threshold; its post-processors: "
         f"{', '.join(ref.part for ref in refs) or 'none'}. Leave --threshold out."

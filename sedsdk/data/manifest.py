@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sedsdk.audio import AudioInfo, audio_info
+from sedsdk.data.problems import DataProblem
 from sedsdk.errors import AudioError, DataError, did_you_mean
 from sedsdk.types import Event
 
@@ -105,6 +106,7 @@ class Manifest:
     Attributes:
         clips: in order, ids unique.
         labels: every class, in order; left empty it becomes all labels that occur, sorted.
+        problems: what was listed where the clips come from and is not (fully) among them.
 
     Raises:
         DataError: two clips with one id, a label twice, or a clip's label that is not in `labels`.
@@ -112,6 +114,7 @@ class Manifest:
 
     clips: tuple[Clip, ...]
     labels: tuple[str, ...] = ()
+    problems: tuple[DataProblem, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -228,7 +231,9 @@ class Manifest:
         """
         manifests = (self, *others)
         labels = dict.fromkeys(label for manifest in manifests for label in manifest.labels)
-        return Manifest(tuple(clip for manifest in manifests for clip in manifest), tuple(labels))
+        clips = tuple(clip for manifest in manifests for clip in manifest)
+        problems = tuple(problem for manifest in manifests for problem in manifest.problems)
+        return Manifest(clips, tuple(labels), problems)
 
 
 @dataclass(frozen=True)
@@ -249,11 +254,17 @@ class FileProblem:
         return f"{self.clip_id}: {self.reason}"
 
 
-def check_files(manifest: Manifest) -> tuple[Manifest, list[FileProblem]]:
+def check_files(
+    manifest: Manifest, progress: Callable[[int, int], None] | None = None
+) -> tuple[Manifest, list[FileProblem]]:
     """Opens the header of every audio file and sorts out what cannot be used.
 
     A missing file among thousands costs that file only. Damage that no header shows (a truncated
     FLAC) is found when the samples are read.
+
+    Args:
+        manifest: the clips.
+        progress: called with (done, in all) clips.
 
     Returns:
         The usable clips, with the same labels, and one problem per other clip.
@@ -261,7 +272,9 @@ def check_files(manifest: Manifest) -> tuple[Manifest, list[FileProblem]]:
     usable: list[Clip] = []
     problems: list[FileProblem] = []
     known: dict[Path, AudioInfo | AudioError] = {}
-    for clip in manifest:
+    for done, clip in enumerate(manifest):
+        if progress is not None:
+            progress(done, len(manifest))
         if clip.path not in known:
             try:
                 known[clip.path] = audio_info(clip.path)

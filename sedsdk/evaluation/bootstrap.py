@@ -90,11 +90,7 @@ def bootstrap_intervals(
         ConfigError: resamples or confidence is out of its range.
         DataError: there are no clips, or a clip has no group or no class.
     """
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ConfigError(
-            "resamples must be at least 1 and confidence in (0, 1), "
-            f"got {resamples} and {confidence}."
-        )
+    check_resampling(resamples, confidence)
     if not counts.clip_ids:
         raise DataError("there are no clips to draw from. Give at least one.")
     own = own_clips(counts.clip_ids, counts.labels, clip_class)
@@ -124,6 +120,19 @@ def bootstrap_intervals(
         unit="clip" if groups is None else "group",
         seed=seed,
     )
+
+
+def check_resampling(resamples: int, confidence: float) -> None:
+    """Refuses what no interval can be made of.
+
+    Raises:
+        ConfigError: resamples or confidence is out of its range.
+    """
+    if resamples < 1 or not 0 < confidence < 1:
+        raise ConfigError(
+            "resamples must be at least 1 and confidence in (0, 1), "
+            f"got {resamples} and {confidence}."
+        )
 
 
 def _group(groups: Mapping[str, str], clip_id: str) -> str:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sedsdk.config import PartRef, read_model
 from sedsdk.errors import ConfigError, DataError
 from sedsdk.evaluation.bootstrap import Intervals, bootstrap_intervals
 from sedsdk.evaluation.clip_counts import COUNTS_NAME, ClipCounts
+from sedsdk.evaluation.clip_tags import TAG_SCORES_NAME, ClipTags
 from sedsdk.evaluation.events import event_scores, rare_event_scores, segment_scores
 from sedsdk.evaluation.matching import EventLists, count_events
 from sedsdk.evaluation.psds import PSDS_SCENARIO_1, PSDS_SCENARIO_2, PsdsScore, psds_scores
 from sedsdk.evaluation.rates import ClassScores
 from sedsdk.evaluation.report_text import report_markdown
-from sedsdk.evaluation.tags import DEFAULT_THRESHOLD, TagScores, Thresholds, tag_scores
+from sedsdk.evaluation.tag_bootstrap import TagIntervals, tag_intervals
+from sedsdk.evaluation.tags import DEFAULT_THRESHOLD, TagScores, Thresholds
 from sedsdk.files import write_atomically
 from sedsdk.types import ClipPrediction
 
@@ -45,6 +45,8 @@ class Report:
         tags: scores of the clip probabilities.
         intervals: bootstrap intervals of `onset`.
         counts: what `onset` was counted from, clip by clip.
+        tag_intervals: bootstrap intervals of `tags`.
+        clip_tags: what `tags` was computed from, clip by clip.
         psds: PSDS per scenario, empty if not asked for.
         postprocessors: the post-processors whose events were scored.
         notes: further facts for the reader, such as where the thresholds were fitted.
@@ -61,6 +63,8 @@ class Report:
     tags: TagScores
     intervals: Intervals
     counts: ClipCounts
+    tag_intervals: TagIntervals
+    clip_tags: ClipTags
     psds: dict[str, PsdsScore]
     postprocessors: tuple[PartRef, ...]
     notes: tuple[str, ...]
@@ -134,6 +138,13 @@ class Report:
             else _checked_present(present, predictions, labels)
         )
         counts = count_events(reference, estimated, labels, collar=collar)
+        clip_tags = ClipTags.of(
+            predictions,
+            held,
+            # groups that only repeat the class that a clip was made for name no recordings
+            groups=None if groups == clip_class else groups,
+            thresholds=tag_thresholds,
+        )
         return cls(
             title=title,
             labels=labels,
@@ -145,12 +156,7 @@ class Report:
             segments=segment_scores(
                 reference, estimated, labels, segment_seconds, durations=durations
             ),
-            tags=tag_scores(
-                np.stack([clip.clip for clip in predictions.values()]),
-                np.array([[label in held[clip_id] for label in labels] for clip_id in predictions]),
-                labels,
-                tag_thresholds,
-            ),
+            tags=clip_tags.scores(),
             intervals=bootstrap_intervals(
                 counts,
                 groups=groups,
@@ -162,6 +168,10 @@ class Report:
             counts=ClipCounts(
                 counts, _of(counts.clip_ids, groups), _of(counts.clip_ids, clip_class), collar
             ),
+            tag_intervals=tag_intervals(
+                clip_tags, resamples=resamples, confidence=confidence, seed=seed
+            ),
+            clip_tags=clip_tags,
             psds={
                 name: psds_scores(predictions, reference, durations, parameters)
                 for name, parameters in (
@@ -191,6 +201,7 @@ class Report:
             "event_based_onset_offset": self.onset_offset.as_dict(),
             "segment_based": self.segments.as_dict(),
             "tags": self.tags.as_dict(),
+            "tag_intervals": self.tag_intervals.as_dict(),
             "intervals": self.intervals.as_dict(),
             "psds": {name: score.as_dict() for name, score in self.psds.items()},
             "postprocessors": [{"part": ref.part, **ref.options} for ref in self.postprocessors],
@@ -206,16 +217,17 @@ class Report:
         return report_markdown(self.to_dict())
 
     def write(self, folder: str | Path) -> Path:
-        """Writes report.json, report.md and counts.json, and returns the folder.
+        """Writes report.json, report.md, counts.json and tag_scores.npz, and returns the folder.
 
-        Each file appears whole or not at all; the counts come first, so that where there is a
-        report, there are counts.
+        Each file appears whole or not at all; what the scores were computed from comes first, so
+        that it is there where there is a report.
 
         Raises:
             OSError: the folder or the disk cannot be written to.
         """
         folder = Path(folder)
         write_atomically(folder / COUNTS_NAME, self.counts.to_json().encode())
+        write_atomically(folder / TAG_SCORES_NAME, self.clip_tags.to_bytes())
         write_atomically(folder / JSON_NAME, self.to_json().encode())
         write_atomically(folder / MARKDOWN_NAME, self.to_markdown().encode())
         return folder

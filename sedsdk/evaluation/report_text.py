@@ -31,24 +31,60 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         "segments.",
         _event_table(report["segment_based"]),
         "## Tags",
-        *_tags(report["tags"]),
+        *_tags(report["tags"], report["tag_intervals"]),
     ]
     if report["psds"]:
         blocks += ["## PSDS", _psds_table(report["psds"], report["labels"])]
+    return _page(blocks, report, f"{_EVENT_DEFINITIONS} {_TAG_DEFINITIONS}")
+
+
+def tag_report_markdown(report: Mapping[str, Any]) -> str:
+    """Returns Markdown for what `TagReport.to_dict` gives (or its `report.json` holds).
+
+    Args:
+        report: the plain values.
+    """
+    tags, intervals = report["tags"], report["tag_intervals"]
+    left_out = report["n_unknown"]
+    means = (("AUC", "auc"), ("mAP", "mean_average_precision"), ("F1", "f1"))
+    texts = [
+        f"{heading} {_percent(tags[name])} %" + (f" ({span})" if span else "")
+        for heading, name in means
+        for span in [_span(intervals[name], 100)]
+    ]
+    blocks = [
+        f"# {report['title']}",
+        _facts(report)
+        + (f" {left_out} more clips have no known labels and are left out." if left_out else ""),
+        f"**Tags, class mean: {', '.join(texts)}.**",
+        "## Tags",
+        *_tags(tags, intervals),
+    ]
+    return _page(blocks, report, _TAG_DEFINITIONS)
+
+
+def _page(blocks: list[str], report: Mapping[str, Any], definitions: str) -> str:
+    """Adds what ends every report."""
     if report["postprocessors"]:
         blocks += ["## Post-processing", _postprocessors(report["postprocessors"])]
     if report["notes"]:
         blocks += ["## Notes", "\n".join(f"- {note}" for note in report["notes"])]
-    blocks += ["## How to read the numbers", _DEFINITIONS]
+    blocks += ["## How to read the numbers", definitions]
     return "\n\n".join(blocks) + "\n"
 
 
-_DEFINITIONS = (
+_EVENT_DEFINITIONS = (
     "ER = (substitutions + insertions + deletions) / max(1, references): lower is better, above 1 "
     "there are more errors than references. F1, precision and recall are in percent. Nothing to "
     "find and nothing found is ER 0 and F1 100 %; a false alarm where there is nothing to find is "
-    "an insertion. Average: plain mean over the classes. Overall: counts of all classes together. "
-    f"“{NOT_DEFINED}”: not defined, and left out of the mean."
+    "an insertion. Average: plain mean over the classes. Overall: counts of all classes together."
+)
+_TAG_DEFINITIONS = (
+    "Tags: AUC is the area under the ROC curve (50 % is chance), AP the average precision, their "
+    "class means AUC and mAP; both need no threshold. F1, precision and recall are of clips whose "
+    "probability exceeds the class's threshold. "
+    f"“{NOT_DEFINED}”: not defined, and left out of the mean; so is a class in resamples without "
+    "a clip that holds it."
 )
 
 
@@ -121,23 +157,26 @@ def _confidence(intervals: Mapping[str, Any]) -> str:
     return f"{100 * intervals['confidence']:g} % interval"
 
 
-def _tags(tags: Mapping[str, Any]) -> list[str]:
-    header = ["class", "AUC %", "AP %", "F1 %", "precision %", "recall %", "threshold"]
-    header += ["clips with it", "clips found"]
-    names = ("auc", "average_precision", "f1", "precision", "recall")
-    rows = [
-        [
-            label,
-            *(_percent(score[name]) for name in names),
-            f"{score['threshold']:.3g}",
-            str(score["n_positive"]),
-            str(score["n_found"]),
-        ]
-        for label, score in tags["classes"].items()
+def _tags(tags: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[str]:
+    span = _confidence(intervals)
+    header = ["class", "AUC %", span, "AP %", span, "F1 %", span, "precision %", "recall %"]
+    header += ["threshold", "clips with it", "clips found"]
+    names, others = ("auc", "average_precision", "f1"), ("precision", "recall")
+    rows = []
+    for label, score in tags["classes"].items():
+        own = intervals["classes"][label]
+        cells = [text for name in names for text in (_percent(score[name]), _span(own[name], 100))]
+        cells += [_percent(score[name]) for name in others]
+        counts = [str(score["n_positive"]), str(score["n_found"])]
+        rows.append([label, *cells, f"{score['threshold']:.3g}", *counts])
+    means = ("auc", "mean_average_precision", "f1")
+    cells = [text for name in means for text in (_percent(tags[name]), _span(intervals[name], 100))]
+    rows.append(["**average**", *cells, *(_percent(tags[name]) for name in others), "", "", ""])
+    blocks = [
+        f"Clip probabilities of {tags['n_clips']} clips.",
+        _table(header, rows),
+        _interval_text(intervals),
     ]
-    means = ("auc", "mean_average_precision", "f1", "precision", "recall")
-    rows.append(["**average**", *(_percent(tags[name]) for name in means), "", "", ""])
-    blocks = [f"Clip probabilities of {tags['n_clips']} clips.", _table(header, rows)]
     if tags["without_positives"]:
         blocks.append(f"In no clip, left out: {', '.join(tags['without_positives'])}.")
     if tags["without_negatives"]:

@@ -98,7 +98,7 @@ def tag_scores(
         MissingDependency: scikit-learn is not installed.
     """
     scores, truth = _checked(probabilities, present, labels)
-    limits = _per_class(thresholds, labels)
+    limits = thresholds_of_classes(thresholds, labels)
     found = scores > limits.astype(scores.dtype)
     metrics = _import_metrics()
     classes: dict[str, TagScore] = {}
@@ -217,7 +217,12 @@ def _checked(
     return scores, truth.astype(bool)
 
 
-def _per_class(thresholds: Thresholds, labels: Sequence[str]) -> NDArray[np.float64]:
+def thresholds_of_classes(thresholds: Thresholds, labels: Sequence[str]) -> NDArray[np.float64]:
+    """Returns a threshold for every label: float64 [C].
+
+    Raises:
+        ConfigError: the thresholds do not fit the labels.
+    """
     if isinstance(thresholds, Mapping):
         for label in thresholds:
             if label not in labels:

@@ -1,4 +1,4 @@
-"""Pictures: detections, attention maps, learning curves, threshold scans. Needs the extra "plots".
+"""Pictures of recordings, detectors and training runs. Needs the extra "plots".
 
 Every function builds a `matplotlib.figure.Figure` without pyplot, so pictures can be drawn in any
 thread and leave no global state; given a path it also writes the file (PNG, SVG or PDF, after the
@@ -10,6 +10,7 @@ from sedsdk.plots.curves import plot_curves, read_curves
 from sedsdk.plots.detection import plot_detection
 from sedsdk.plots.spectrogram import Spectrogram, log_mel_spectrogram
 from sedsdk.plots.thresholds import plot_thresholds
+from sedsdk.plots.tsne import plot_tsne, separability, tsne_map
 
 __all__ = [
     "Spectrogram",
@@ -18,5 +19,8 @@ __all__ = [
     "plot_curves",
     "plot_detection",
     "plot_thresholds",
+    "plot_tsne",
     "read_curves",
+    "separability",
+    "tsne_map",
 ]

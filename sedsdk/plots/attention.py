@@ -6,16 +6,23 @@ The picture is that of Figure 4 of Zhang et al. 2019 (MTFA), for any recording a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sedsdk.errors import DataError
 from sedsdk.plots.bands import BandAxis
+from sedsdk.plots.pictures import (
+    draw_bar,
+    draw_values,
+    name_bands,
+    prediction_between,
+    value_limits,
+)
 from sedsdk.plots.spectrogram import draw_spectrogram, log_mel_spectrogram
 from sedsdk.plots.style import class_colour, hide_time_labels, new_axes, new_figure, save, set_title
 from sedsdk.plots.tracks import (
@@ -36,15 +43,11 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 MOST_MAPS = 8
-MOST_COLUMNS = 2400
 MOST_NAMES = 8
 """Features whose names have room beside a map."""
 SPECTROGRAM_HEIGHT = 3.0
 MAP_HEIGHT = 1.45
 CURVE_HEIGHT = 1.1
-
-Values = npt.NDArray[np.floating]
-Limits = tuple[float, float]
 
 
 def plot_attention(
@@ -104,7 +107,7 @@ def plot_attention(
     for names in kinds:
         first = len(panels)
         shown = {name: attention[name].between(*span) for name in names}
-        limits = _limits(map_.values for map_ in shown.values())
+        limits = value_limits(map_.values for map_ in shown.values())
         for name in names:
             panel = new_axes(figure, cells[len(panels), 0], panels[0])
             panel.set_title(name, loc="left", fontsize=11, fontweight="bold", pad=3)
@@ -112,20 +115,20 @@ def plot_attention(
             if attention[name].values.shape[1] == 1:
                 _draw_curve(panel, shown[name], class_colour(len(panels) - 2))
             else:
-                image = _draw_map(panel, shown[name], limits)
+                image = draw_values(panel, shown[name], limits)
                 _name_features(
                     panel, image, attention[name], None if name.startswith(HEAD_PREFIX) else bands
                 )
                 pictures.append(panel)
         if pictures[-1] is panels[-1]:
-            _draw_bar(figure.add_subplot(cells[first : len(panels), 1]), image)
+            draw_bar(figure.add_subplot(cells[first : len(panels), 1]), image, "weight")
     if prediction is not None:
         first = len(panels)
         classes = [cells[first + row, 0] for row in range(len(rows))]
         near = [event for event in prediction.events or () if _touches(event, span)]
         panels += draw_class_panels(
-            figure, classes, panels[0], _between(prediction, span), rows, reference, thresholds,
-            caption="output: {}",
+            figure, classes, panels[0], prediction_between(prediction, *span), rows, reference,
+            thresholds, caption="output: {}",
         )  # fmt: skip
         panels.append(new_axes(figure, cells[len(heights) - 1, 0], panels[0]))
         draw_events(panels[-1], rows, near, reference, "boxes and grey spans above")
@@ -165,22 +168,8 @@ def _by_kind(attention: Mapping[str, AttentionMap]) -> list[list[str]]:
     return list(kinds.values())
 
 
-def _limits(maps: Iterable[Values]) -> Limits:
-    """Returns the lowest and the highest finite value, apart from each other."""
-    finite = [values[np.isfinite(values)] for values in maps]
-    low = min((float(values.min()) for values in finite if values.size), default=0.0)
-    high = max((float(values.max()) for values in finite if values.size), default=1.0)
-    return low, high if high > low else low + 1.0
-
-
 def _touches(event: Event, span: tuple[float, float]) -> bool:
     return event.offset >= span[0] and event.onset <= span[1]
-
-
-def _between(prediction: ClipPrediction, span: tuple[float, float]) -> ClipPrediction:
-    """Cuts the frames of a prediction to a span, so that thinning spares what is looked at."""
-    cut = AttentionMap(prediction.frames, prediction.grid).between(*span)
-    return replace(prediction, frames=cut.values, grid=cut.grid, active=None)
 
 
 def _draw_curve(axes: Axes, shown: AttentionMap, colour: str) -> None:
@@ -190,25 +179,6 @@ def _draw_curve(axes: Axes, shown: AttentionMap, colour: str) -> None:
     axes.plot(times, values, color=colour, lw=1.3)
     axes.set_ylim(min(0.0, float(values.min(initial=0.0))), None)
     axes.set_ylabel("weight", fontsize=10)
-
-
-def _draw_map(axes: Axes, shown: AttentionMap, limits: Limits) -> AxesImage:
-    """Draws a picture on its own grid: each frame fills its span of one hop."""
-    values, hop = shown.values, shown.grid.hop_seconds
-    step = max(1, -(-len(values) // MOST_COLUMNS))
-    columns = [values[first : first + step].max(0) for first in range(0, len(values), step)]
-    begin = shown.grid.first_seconds - 0.5 * hop
-    picture = np.array(columns).reshape(len(columns), values.shape[1])
-    return axes.imshow(
-        picture.T,
-        origin="lower",
-        aspect="auto",
-        extent=(begin, begin + hop * step * max(1, len(columns)), 0.0, float(values.shape[1])),
-        cmap="viridis",
-        vmin=limits[0],
-        vmax=limits[1],
-        interpolation="nearest",
-    )
 
 
 def _name_features(
@@ -224,9 +194,7 @@ def _name_features(
     if whole.features and size <= MOST_NAMES:
         axes.set_yticks(np.arange(size) + 0.5, list(whole.features))
     elif banded and not square and bands is not None:
-        shares, texts, name = bands.ticks()
-        axes.set_yticks([share * size for share in shares], texts)
-        axes.set_ylabel(name, fontsize=10)
+        name_bands(axes, bands, size)
     elif square and not banded:
         low = whole.grid.first_seconds - 0.5 * whole.grid.hop_seconds
         image.set_extent((left, right, low, low + size * whole.grid.hop_seconds))
@@ -234,10 +202,3 @@ def _name_features(
     else:
         image.set_extent((left, right, -0.5, size - 0.5))
         axes.set_ylabel("feature (index)", fontsize=10)
-
-
-def _draw_bar(axes: Axes, image: AxesImage) -> None:
-    bar: Any = axes.figure.colorbar(image, cax=axes)
-    bar.set_label("weight", fontsize=10)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=9)

@@ -73,7 +73,8 @@ def plot_rows(table: TableResult, score: ScoreKind, path: str | Path | None = No
         axes.grid(axis="x", color=GRID_COLOUR, lw=0.8)
         axes.set_xlabel(score.axis, fontsize=10)
     assert first is not None
-    first.set_xlim(left=0.0)
+    if score.from_zero:
+        first.set_xlim(left=0.0)
     _name_marks(figure, table)
     set_title(figure, table.title)
     return save(figure, path)
@@ -117,7 +118,8 @@ def plot_sweep(table: TableResult, score: ScoreKind, path: str | Path | None = N
         if test != MAIN_TEST:
             axes.set_title(test, loc="left", fontsize=11, color=TEXT_COLOUR)
     assert first is not None
-    first.set_ylim(bottom=0.0)
+    if score.from_zero:
+        first.set_ylim(bottom=0.0)
     lines = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
     legend_below(figure, {label: line for pairs in lines for line, label in pairs})
     set_title(figure, table.title)

@@ -74,19 +74,19 @@ def predict_with_attention(
         DataError: the recording is heard in blocks, and a map weighs the frames of a whole clip.
     """
     plan = detector._plan
-    count = _block_count(_seconds(audio, sample_rate), plan)
+    count = block_count(seconds_of(audio, sample_rate), plan)
     blocks: list[dict[str, AttentionMap]] = []
 
     def keep_encoded(module: Any, inputs: Any, encoded: Any) -> None:
         maps = encoded.attention.items()
         blocks.append(
-            {name: _first_clip(map_.values, map_.lengths, map_.grid) for name, map_ in maps}
+            {name: first_clip(map_.values, map_.lengths, map_.grid) for name, map_ in maps}
         )
 
     def keep_prediction(module: Any, inputs: Any, prediction: Any) -> None:
         for name, weights in prediction.extras.items():
             if "attention" in name and weights.ndim in (2, 3):
-                kept = _first_clip(weights, prediction.lengths, prediction.grid)
+                kept = first_clip(weights, prediction.lengths, prediction.grid)
                 if kept.values.shape[1] == len(detector.labels):
                     kept = replace(kept, features=detector.labels)
                 blocks[-1][HEAD_PREFIX + name] = kept
@@ -105,17 +105,18 @@ def predict_with_attention(
             hook.remove()
     names = [name for name in blocks[0] if all(name in block for block in blocks)]
     return prediction, {
-        name: _joined(name, [block[name] for block in blocks], plan) for name in names
+        name: joined_blocks(name, [block[name] for block in blocks], plan) for name in names
     }
 
 
-def _seconds(audio: Any, sample_rate: float | None) -> float:
+def seconds_of(audio: Any, sample_rate: float | None) -> float:
+    """Returns the length of a file or of samples, in seconds."""
     if isinstance(audio, str | os.PathLike):
         return audio_info(audio).duration
     return len(audio) / (sample_rate or math.inf)
 
 
-def _block_count(seconds: float, plan: BlockPlan) -> int:
+def block_count(seconds: float, plan: BlockPlan) -> int:
     """Returns how many passes `predict_recording` makes."""
     from sedsdk.runtime.blocks import WHOLE_BLOCKS
 
@@ -124,12 +125,13 @@ def _block_count(seconds: float, plan: BlockPlan) -> int:
     return max(1, math.ceil((seconds - plan.context) / plan.step))
 
 
-def _first_clip(values: Any, lengths: Any, grid: FrameGrid) -> AttentionMap:
+def first_clip(values: Any, lengths: Any, grid: FrameGrid) -> AttentionMap:
+    """Returns the first clip of a batch [B, T] or [B, T, F], without its padding."""
     kept = values[0, : int(lengths[0])].detach().float().cpu().numpy()
     return AttentionMap(kept if kept.ndim == 2 else kept[:, np.newaxis], grid)
 
 
-def _joined(name: str, pieces: Sequence[AttentionMap], plan: BlockPlan) -> AttentionMap:
+def joined_blocks(name: str, pieces: Sequence[AttentionMap], plan: BlockPlan) -> AttentionMap:
     """Joins the maps of blocks: block k is kept from k steps on, and begins a context before."""
     if len(pieces) == 1:
         return pieces[0]

@@ -104,7 +104,7 @@ def save_bundle(pipeline: Pipeline, folder: PathLike, card: ModelCard | None = N
             digest = write_weights(pipeline, staging / WEIGHTS_NAME)
             config = _describe(pipeline, card, digest)
             (staging / CONFIG_NAME).write_text(_as_json(config), encoding="utf-8")
-            page = card.markdown(pipeline.labels, _requirements(config))
+            page = card.markdown(pipeline.labels, _requirements(config), _only_tags(config))
             (staging / CARD_NAME).write_text(page, encoding="utf-8")
     except (OSError, safetensors.SafetensorError) as error:
         raise BundleError(
@@ -190,6 +190,11 @@ def _need(name: str, host: Host) -> PluginNeed:
 
 def _as_json(config: BundleConfig) -> str:
     return json.dumps(config.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _only_tags(config: BundleConfig) -> bool:
+    parts = {ref.part.rsplit("/", 1)[-1] for ref in config.pipeline.postprocessors}
+    return "tag_threshold" in parts and "to_events" not in parts
 
 
 def _requirements(config: BundleConfig) -> tuple[str, ...]:

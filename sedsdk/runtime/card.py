@@ -49,22 +49,28 @@ class ModelCard(BaseModel):
     def _numbers_are_finite(cls, values: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return {name: _finite(value) for name, value in values.items()}
 
-    def markdown(self, labels: tuple[str, ...], requirements: tuple[str, ...]) -> str:
+    def markdown(
+        self, labels: tuple[str, ...], requirements: tuple[str, ...], only_tags: bool = False
+    ) -> str:
         """Returns the card as a Markdown page.
 
         Args:
             labels: class names in output order.
             requirements: what `pip install` needs to be given before the detector loads.
+            only_tags: it decides on tags and makes no events.
         """
         shortest = self.shortest_clip_seconds
+        use = (
+            'tags = detector.predict("recording.wav").tags'
+            if only_tags
+            else 'events = detector("recording.wav")'
+        )
         sections = [
             f"# {self.name}",
             self.summary,
             "## Use",
             "```python",
-            "import sedsdk\n"
-            'detector = sedsdk.load("path/to/this/folder")\n'
-            'events = detector("recording.wav")',
+            f'import sedsdk\ndetector = sedsdk.load("path/to/this/folder")\n{use}',
             "```",
             f"Needs: `pip install {' '.join(requirements)}`." if requirements else "",
             "## Labels",

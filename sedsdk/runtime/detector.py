@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,13 +56,18 @@ class Detection:
 
     Attributes:
         path: the recording.
-        events: what was found; empty if there is an error.
+        events: what was found; empty if there is an error, or if the detector only tags.
         error: why it could not be searched, or None.
+        tags: label → clip probability of the labels decided to be present, in the order of the
+            labels; None if there is an error, or if the detector decides on no tags.
+        makes_events: False of a detector that only tags.
     """
 
     path: str
     events: tuple[Event, ...]
     error: Exception | None = None
+    tags: Mapping[str, float] | None = None
+    makes_events: bool = True
 
 
 class Detector:
@@ -163,9 +168,11 @@ class Detector:
         return FrameScores(times, prediction.frames, self.labels, prediction.grid)
 
     def predict(self, audio: Any, sample_rate: float | None = None) -> ClipPrediction:
-        """Returns tags, frame probabilities, decisions and events at once, post-processed.
+        """Returns probabilities, decisions, events and tags at once, post-processed.
 
-        Events end with the recording at the latest. Observers are told of them.
+        `tags` holds the labels that `tag_threshold` decided to be present; it is None where the
+        pipeline has no such part. Events end with the recording at the latest. Observers are told
+        of them.
 
         Args:
             audio: as for a call.
@@ -191,7 +198,7 @@ class Detector:
         paths: Iterable[PathLike],
         on_error: Callable[[str, Exception], None] | None = None,
     ) -> Iterator[Detection]:
-        """Searches many recordings; one that fails is reported and the rest are done.
+        """Searches many recordings, or tags them; one that fails is reported, the rest are done.
 
         Args:
             paths: audio files.
@@ -201,7 +208,7 @@ class Detector:
             One `Detection` per path, in order, as soon as it is done.
 
         Raises:
-            ConfigError: the pipeline has no post-processor that makes events.
+            ConfigError: the pipeline has no post-processor that makes events or decides on tags.
         """
         for path in paths:
             detection = self._detect(os.fspath(path))
@@ -211,7 +218,14 @@ class Detector:
 
     def _detect(self, path: str) -> Detection:
         try:
-            return Detection(path, tuple(self(path)))
+            found = self.predict(path)
+            if found.events is None and found.tags is None:
+                raise _no_events()
+            tags = None
+            if found.tags is not None:
+                probability = dict(zip(found.labels, found.clip.tolist(), strict=True))
+                tags = {label: probability[label] for label in found.tags}
+            return Detection(path, found.events or (), None, tags, found.events is not None)
         except ConfigError:
             raise
         except Exception as error:  # whatever one recording provokes, the others go on
@@ -290,5 +304,5 @@ def _pieces(path: PathLike, sample_rate: int) -> Iterator[Waveform]:
 def _no_events() -> ConfigError:
     return ConfigError(
         "this pipeline makes no events: it has no to_events post-processor. Add threshold (or "
-        "hysteresis) and to_events, or use detector.tags or detector.frames."
+        "hysteresis) and to_events, or use detector.tags, detector.frames or detector.predict."
     )

@@ -17,6 +17,7 @@ from sedsdk.hooks import ENTRY_POINT_GROUP, PartKind
 from sedsdk.host import BUILTIN_MODULE, BUILTIN_NAME, Host, PartEntry, default_host
 from sedsdk.pipeline import Pipeline, compose
 from sedsdk.testing import invariance, learning, structure
+from sedsdk.testing.batches import label_shares
 from sedsdk.testing.import_cost import HEAVY_MODULES, imports_nothing_heavy
 from sedsdk.testing.laws import LAWS
 from sedsdk.testing.postprocessing import accepted, postprocessing_law
@@ -168,6 +169,7 @@ def check_bundle_round_trip(
         with trial.guarded():
             save_bundle(pipeline, Path(folder) / "model")
             again = load_bundle(Path(folder) / "model", subject.host)
+            trial.require(not again.head.needs_fit, "the loaded head needs to be fitted again")
         for lengths in BUNDLE_LENGTHS:
             audio = _audio(pipeline, lengths)
             case = {rate: counts.tolist() for rate, (_, counts) in audio.items()}
@@ -376,6 +378,8 @@ def _pipeline_around(subject: Subject) -> Pipeline:
         if isinstance(frontend, nn.Module) and getattr(frontend, "needs_fit", False):
             batch = subject.waveforms(frontend, (30, 20), 0)  # type: ignore[arg-type]
             frontend.fit([(batch.waveforms, batch.lengths)])  # type: ignore[operator]
+    if pipeline.head.needs_fit:
+        pipeline.head.fit(label_shares(len(setting.labels)))
     return pipeline.eval()
 
 

@@ -110,6 +110,8 @@ def _silence_has_finite_gradients(subject: Subject) -> None:
 def loss_law(subject: Subject) -> None:
     """One finite loss per clip; mates, padding and unknown labels add nothing; it can fall."""
     made = subject.build()
+    trial = subject.trial("loss", note="fitted on a share of clips for each class")
+    trial.require(not made.needs_fit, "the head still needs to be fitted")
     for batch in subject.batches(made):
         trial = subject.trial("loss", batch)
         with trial.guarded():

@@ -24,6 +24,7 @@ from sedsdk.testing.batches import (
     StreamBatch,
     WaveformBatch,
     encoded_batch,
+    label_shares,
     ragged_lengths,
     sample_lengths,
     stream_batch,
@@ -153,6 +154,8 @@ class Subject:
             elif self.kind == "head":
                 spec = self.encoder.spec if self.encoder else self.setting.encoded
                 made = self.part_class(self.config, spec, len(self.setting.labels))
+                if made.needs_fit:
+                    made.fit(label_shares(made.n_classes))
             else:
                 made = self.part_class(self.config, self.setting.labels)
         return made.eval() if isinstance(made, nn.Module) else made

@@ -19,6 +19,7 @@ from sedsdk.data.energy_mixer import EnergyMixer
 from sedsdk.data.manifest import Clip
 from sedsdk.data.mixture_plans import MixturePlanner, MixturePlans
 from sedsdk.data.waveform_mixer import WaveformMixer
+from sedsdk.errors import DataError
 from sedsdk.pipeline import Pipeline
 from sedsdk.stages import Frontend
 from sedsdk.training.streams import Stored, StreamReader, clip_targets
@@ -64,6 +65,9 @@ class Batches(Protocol):
     def fit_frontends(self) -> None:
         """Fits the frontends that need it, on training data only."""
 
+    def positive_share(self) -> Tensor:
+        """Returns the share of training clips that hold each class, where known: float32 [C]."""
+
 
 class MixtureBatches(Dataset[MixturePlans]):
     """Batches of mixtures that no epoch repeats.
@@ -79,6 +83,7 @@ class MixtureBatches(Dataset[MixturePlans]):
     """
 
     FIT_CLIPS = 256
+    COUNTED_CLIPS = 4096
 
     def __init__(
         self,
@@ -154,6 +159,13 @@ class MixtureBatches(Dataset[MixturePlans]):
                 )
             else:
                 frontend.fit_energies(self._mixers[name].render(plan)[0] for plan in plans)
+
+    def positive_share(self) -> Tensor:
+        """Counts the events of plans; nothing is rendered."""
+        classes = np.arange(len(self._pipeline.labels))
+        label = self._planner.draw(range(self.COUNTED_CLIPS)).label  # [N, S]
+        held = (label[:, :, None] == classes).any(axis=1)  # [N, C]
+        return torch.from_numpy(held.mean(axis=0)).float()
 
 
 @dataclass(frozen=True)
@@ -263,6 +275,34 @@ class ClipBatches(Dataset[ChunkBatch]):
                     _on_device((wave.unsqueeze(0), torch.tensor([len(wave)])), frontend)
                     for wave in waveforms
                 )
+
+    def positive_share(self) -> Tensor:
+        """Counts the clip targets of all chunks; only chunks of strong labels have to be read.
+
+        Raises:
+            DataError: it is not known of any clip what it holds.
+        """
+        held = [
+            self._clip_targets(chunk)
+            for chunk in self._chunks
+            if self._clips[chunk.clip].events is not None
+            or self._clips[chunk.clip].tags is not None
+        ]
+        if not held:
+            raise DataError(
+                "no training clip has known labels, so the head cannot be told how often a class "
+                "occurs. Label the clips."
+            )
+        return torch.stack(held).mean(dim=0)
+
+    def _clip_targets(self, chunk: Chunk) -> Tensor:
+        """Returns what a chunk holds: float32 [C] on the CPU."""
+        clip, labels = self._clips[chunk.clip], self._pipeline.labels
+        if self._whole or clip.events is None:
+            held = set(clip.labels)
+            return torch.tensor([float(label in held) for label in labels])
+        inputs = self._reader.inputs([self._stored(chunk)], self._pipeline.device)
+        return clip_targets([clip], [chunk.start], inputs, labels).clip[0].cpu()
 
     def _stored(self, chunk: Chunk) -> Stored:
         stored = self._reader.read(self._clips[chunk.clip])

@@ -25,7 +25,10 @@ def card(
         page: the same, and those of further tests, as Markdown.
         further_reports: scores of further tests by name.
     """
+    parts = {ref.part.rsplit("/", 1)[-1] for ref in recipe.pipeline.postprocessors}
+    tags_alone = "tag_threshold" in parts and "to_events" not in parts
     return ModelCard(
+        name="Audio tagger" if tags_alone else "Sound event detector",
         data=_data_in_words(recipe),
         limits=_LIMITS,
         labels_source=_labels_in_words(recipe),

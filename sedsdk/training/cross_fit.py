@@ -9,7 +9,6 @@ together; the detector that is saved is trained on everything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,10 @@ import torch
 
 from sedsdk.host import Host
 from sedsdk.runtime.bundle import load_bundle
+from sedsdk.training.fitting import Judged
 from sedsdk.training.places import Places
 from sedsdk.training.recipe import SCORES, Recipe, RecordingsData
-from sedsdk.training.score import Judged, ScoringClips, predict_clips
+from sedsdk.training.score import ScoringClips, predict_clips
 from sedsdk.training.streams import StreamReader
 
 FOLDS_FOLDER = "folds"
@@ -92,20 +92,4 @@ def judge_folds(
         clips = ScoringClips(places.noted("validation"), reader, pipeline.labels, device)
         problems += clips.problems
         parts[fold.folder.name] = Judged.of(clips, predict_clips(pipeline, clips))
-    return _together(parts), problems
-
-
-def _together(parts: Mapping[str, Judged]) -> Judged:
-    """Joins what several models judged; clip ids get the part's name in front."""
-    joined = Judged({}, {}, {}, {})
-    for name, part in parts.items():
-        for clip_id in part.reference:
-            own = f"{name}/{clip_id}"
-            joined.predictions[own] = part.predictions[clip_id]
-            joined.reference[own] = part.reference[clip_id]
-            joined.groups[own] = f"{name}/{part.groups[clip_id]}"
-            if part.made_for is not None and joined.made_for is not None:
-                joined.made_for[own] = part.made_for[clip_id]
-    if any(part.made_for is None for part in parts.values()):
-        return Judged(joined.predictions, joined.reference, joined.groups, None)
-    return joined
+    return Judged.together(parts), problems

@@ -19,7 +19,7 @@ class FinalScores:
     """What the tests gave.
 
     Attributes:
-        report: of the test as `Report.to_dict` gives it; None without one.
+        report: of the test as `Report.to_dict` or `TagReport.to_dict` gives it; None without one.
         further: the same of further tests, by name.
         page: all of them as Markdown.
         problems: one line per clip that could not be read.
@@ -42,7 +42,7 @@ def final_scores(
 
     Args:
         pipeline: trained, with its thresholds in place.
-        prepared: the test clips; tests without strong labels are passed over.
+        prepared: the test clips; tests without any labels are passed over.
         folder: where reports go.
         notes: one line each, for every report.
         say: takes lines for the reader.
@@ -59,7 +59,8 @@ def final_scores(
         say(f"scoring {len(manifest)} {what}")
         clips = ScoringClips(manifest, prepared.reader, pipeline.labels, pipeline.device)
         problems += clips.problems
-        if not clips.reference:
+        if not clips.present:
+            say(f"the {what} have no labels and are not scored")
             continue
         origin = prepared.origins.get(name)
         scored = report_on_clips(

@@ -12,8 +12,9 @@ import torch
 from sedsdk.audio import audio_info
 from sedsdk.data.energy_mixer import EnergyBank, EnergyMixer
 from sedsdk.data.feature_cache import FeatureCache
-from sedsdk.data.manifest import Clip, Manifest, check_files
+from sedsdk.data.manifest import Clip, Manifest, check_files, check_label
 from sedsdk.data.mixture_plans import MixturePlanner
+from sedsdk.data.problems import DataProblem
 from sedsdk.data.source_set import Source, SourceSet
 from sedsdk.data.tut_rare import PartMissing
 from sedsdk.data.waveform_mixer import WaveformMixer
@@ -23,6 +24,7 @@ from sedsdk.stages import Frontend
 from sedsdk.training.batches import Batches, ClipBatches, MixtureBatches, Share
 from sedsdk.training.made_mixtures import ListedClips, MixtureMaker, expanded
 from sedsdk.training.places import Places, Say
+from sedsdk.training.problems import UNUSABLE_AUDIO, say_problems, write_problems
 from sedsdk.training.progress import CountedWork
 from sedsdk.training.recipe import HeldOut, ManifestData, Recipe, RecordingsData
 from sedsdk.training.recordings import divided, recorded_sources
@@ -38,7 +40,7 @@ class Prepared:
         validation: clips for early stopping and thresholds.
         test: clips to score on, None if the recipe has none.
         reader: computes and keeps the streams of recorded clips.
-        problems: one line per recording that could not be used.
+        problems: one line per recording, or listed row, that could not be used.
         further_tests: name → more clips to score on.
         origins: name of a test → where its clips come from, in words.
         skipped: name of a further test → why there are no clips for it.
@@ -87,7 +89,7 @@ def prepare(
     if isinstance(recipe.data, RecordingsData):
         maker = MixtureMaker(places, say, workers or os.cpu_count() or 1)
         return _from_recordings(recipe, recipe.data, pipeline, maker, share, device, reader)
-    return _from_manifests(recipe, pipeline, share, say, reader)
+    return _from_manifests(recipe, pipeline, folder, share, say, reader)
 
 
 def _from_recordings(
@@ -219,24 +221,30 @@ def _seconds(source: Source) -> float:
 
 
 def _from_manifests(
-    recipe: Recipe, pipeline: Pipeline, share: Share, say: Say, reader: StreamReader
+    recipe: Recipe, pipeline: Pipeline, folder: Path, share: Share, say: Say, reader: StreamReader
 ) -> Prepared:
-    problems: list[str] = []
+    found: list[DataProblem] = []
 
     def usable(manifest: Manifest) -> Manifest:
-        kept, lost = check_files(manifest)
-        problems.extend(str(problem) for problem in lost)
+        kept, lost = check_files(manifest, CountedWork("audio files checked", say))
+        found.extend(manifest.problems)
+        found.extend(DataProblem(UNUSABLE_AUDIO, str(problem)) for problem in lost)
         if not len(kept):
             raise DataError(f"no clip of the manifest can be read; the first problem: {lost[0]}")
         return kept
 
-    parts = [usable(part) if part is not None else None for part in _parts(recipe, pipeline)]
+    parts = [usable(part) if part is not None else None for part in _parts(recipe, pipeline, say)]
     train, validation, test = parts
     assert train is not None
     assert validation is not None
-    for problem in problems:
-        say(f"left out: {problem}")
+    say_problems(found, folder, say)
+    problems = [str(problem) for problem in found]
+    if share.rank == 0:
+        write_problems(problems, folder)
+    known = len(problems)
     batches = _clip_batches(recipe, pipeline, train, reader, share, say, problems)
+    if share.rank == 0 and len(problems) > known:
+        write_problems(problems, folder)
     return Prepared(batches, validation, test, reader, tuple(problems))
 
 
@@ -288,17 +296,25 @@ def _readable(
     return replace(manifest, clips=tuple(kept))
 
 
-def _parts(recipe: Recipe, pipeline: Pipeline) -> list[Manifest | None]:
+def _parts(recipe: Recipe, pipeline: Pipeline, say: Say) -> list[Manifest | None]:
     data = recipe.data
+    assert not isinstance(data, RecordingsData)
+    names = (data.train, data.validation, data.test)
     if isinstance(data, ManifestData):
-        names = (data.train, data.validation, data.test)
         return [
             None if name is None else Manifest.read(name, labels=pipeline.labels) for name in names
         ]
-    assert not isinstance(data, RecordingsData)
     read = pipeline.host.load_dataset(data.name)
-    names = (data.train, data.validation, data.test)
-    return [None if name is None else read(Path(data.folder), name) for name in names]
+    parts: dict[str | None, Manifest | None] = {None: None}
+    labels: dict[str, None] = {}
+    for name in filter(None, names):
+        say(f"reading part {name} of {data.name}")
+        part: Manifest = read(expanded(data.folder), name)
+        labels.update(dict.fromkeys(part.labels))
+        parts[name] = part
+    for label in pipeline.labels:
+        check_label(label, labels, f"pipeline.labels, data set {data.name}")
+    return [parts[name] for name in names]
 
 
 def _clip_seconds(clip: Clip) -> float:

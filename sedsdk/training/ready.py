@@ -1,7 +1,8 @@
-"""What has to hold before the first step: frontends fitted, and a score that the data can give."""
+"""What has to hold before the first step: fitted frontends and head, a score that data can give."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -15,7 +16,9 @@ from sedsdk.training.score import ScoringClips
 
 FRONTENDS_FILE = "frontends.safetensors"
 
-WEAK_SCORES = ("valid_loss", "clip_average_precision")
+LABEL_SHARES_FILE = "label_shares.json"
+
+WEAK_SCORES = ("valid_loss", "clip_average_precision", "clip_auc")
 """Scores that clip labels alone allow."""
 
 
@@ -42,6 +45,30 @@ def fit_frontends(pipeline: Pipeline, prepared: Prepared, run: Path) -> None:
     write_atomically(path, save(state))
 
 
+def fit_head(pipeline: Pipeline, prepared: Prepared, run: Path) -> None:
+    """Tells a head that asks for it which share of the training clips holds each class.
+
+    The shares are found once and kept, so that a resumed run and every process has the same.
+
+    Args:
+        pipeline: whose head is told.
+        prepared: its training batches are what is counted.
+        run: folder of the run, where the shares are kept.
+
+    Raises:
+        DataError: it is not known of any training clip what it holds.
+    """
+    if not pipeline.head.needs_fit:
+        return
+    path = run / LABEL_SHARES_FILE
+    if not path.is_file():
+        shares = dict(zip(pipeline.labels, prepared.batches.positive_share().tolist(), strict=True))
+        write_atomically(path, json.dumps(shares, indent=1, ensure_ascii=False).encode())
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    share = torch.tensor([kept[label] for label in pipeline.labels], dtype=torch.float32)
+    pipeline.head.fit(share.to(pipeline.device))
+
+
 def check_score(recipe: Recipe, validation: ScoringClips) -> None:
     """Refuses a run whose best epoch could not be told.
 
@@ -58,6 +85,11 @@ def check_score(recipe: Recipe, validation: ScoringClips) -> None:
         raise ConfigError(
             f"training.score = {score} needs validation clips with onsets and offsets, and these "
             f"have clip labels only. Use one of: {', '.join(WEAK_SCORES)}."
+        )
+    if score != "valid_loss" and not validation.present:
+        raise ConfigError(
+            f"training.score = {score} needs validation clips with labels, and none of these has "
+            "any. Label them."
         )
     parts = [ref.part.rsplit("/", 1)[-1] for ref in recipe.pipeline.postprocessors]
     if score.startswith("event_") and "to_events" not in parts:

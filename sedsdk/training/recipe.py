@@ -20,6 +20,9 @@ from sedsdk.training.named_yaml import YAML_SUFFIXES, named_yaml, yaml_values
 
 BUILTIN_CORPUS = "builtin"
 RECORDINGS_VARIABLE = "SEDSDK_RECORDINGS"
+LABELS_OF_THE_DATASET = "dataset"
+"""In place of a recipe's labels: those of its data set, in the data set's order."""
+
 TEST_NAME = r"[A-Za-z0-9_-]+"
 
 
@@ -197,7 +200,7 @@ class TrainingConfig(_Section):
     score: str = Field(
         "frame_average_precision",
         description="validation score that picks the best epoch: valid_loss, "
-        "frame_average_precision, clip_average_precision, event_error_rate or event_f1",
+        "frame_average_precision, clip_average_precision, clip_auc, event_error_rate or event_f1",
     )
     keep: Literal["best", "last"] = Field(
         "best", description="the epoch that is saved; last: nothing is picked on validation data"
@@ -231,6 +234,7 @@ SCORES: dict[str, Literal["min", "max"]] = {
     "valid_loss": "min",
     "frame_average_precision": "max",
     "clip_average_precision": "max",
+    "clip_auc": "max",
     "event_error_rate": "min",
     "event_f1": "max",
 }
@@ -269,6 +273,7 @@ def load_recipe(
     Raises:
         UnknownPart: no plugin offers the name.
         ConfigError: the file is missing or malformed, or a value is not allowed.
+        DataError: the recipe takes its labels from a data set that is not in its folder.
     """
     what = f"recipe {name_or_path}"
     host = host or default_host()
@@ -279,7 +284,23 @@ def load_recipe(
         _override(values, override, partial(yaml_values, what=what))
     if not isinstance(values, Mapping):
         raise ConfigError(f"{what}: expected a mapping with pipeline, data and training")
-    return read_model(Recipe, values, what)
+    return read_model(Recipe, _with_labels(values, host, what), what)
+
+
+def _with_labels(values: Mapping[str, Any], host: Host, what: str) -> Mapping[str, Any]:
+    """Puts the labels of a data set into a pipeline that asks for them."""
+    pipeline, data = values.get("pipeline"), values.get("data")
+    if not isinstance(pipeline, Mapping) or pipeline.get("labels") != LABELS_OF_THE_DATASET:
+        return values
+    if not isinstance(data, Mapping) or data.get("kind") != "dataset":
+        raise ConfigError(
+            f"{what}: labels: {LABELS_OF_THE_DATASET} takes the labels of data of the kind "
+            "dataset; list the labels."
+        )
+    dataset = read_model(DatasetData, data, f"{what}: data")
+    read = host.load_dataset(dataset.name)
+    labels = read(Path(dataset.folder), dataset.train).labels
+    return {**values, "pipeline": {**pipeline, "labels": list(labels)}}
 
 
 def _override(values: Any, override: str, parse: Any) -> None:

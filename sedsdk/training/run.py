@@ -23,16 +23,11 @@ from sedsdk.training.batches import Share
 from sedsdk.training.card import card
 from sedsdk.training.cross_fit import FoldRun, fold_runs, judge_folds, mean_scores
 from sedsdk.training.final_scores import final_scores
+from sedsdk.training.fitting import FittedThresholds, Judged, fit_to_clips
 from sedsdk.training.prepare import Prepared, prepare
-from sedsdk.training.ready import check_score, fit_frontends
+from sedsdk.training.ready import check_score, fit_frontends, fit_head
 from sedsdk.training.recipe import SCORES, Recipe
-from sedsdk.training.score import (
-    Judged,
-    ScoringClips,
-    fit_to_clips,
-    predict_clips,
-    validation_scorer,
-)
+from sedsdk.training.score import ScoringClips, predict_clips, validation_scorer
 
 RECIPE_FILE = "recipe.json"
 BUNDLE_FOLDER = "detector"
@@ -52,7 +47,8 @@ class TrainingResult:
         folder: of the run: recipe.json, curves.csv, checkpoints/, detector/, scores/.
         bundle: the saved detector.
         best: epoch and validation scores of the checkpoint that was saved.
-        report: scores on the test part as `Report.to_dict` gives them; None without a test part.
+        report: scores on the test part as `Report.to_dict` gives them, or `TagReport.to_dict`
+            where only tags are known or made; None without a test part.
         problems: one line per recording that could not be used.
         further_reports: the same as `report`, of the recipe's further tests by name.
     """
@@ -165,6 +161,7 @@ def _train_one(
         world,
     )
     _in_turn(rank, lambda: fit_frontends(pipeline, prepared, run), world)
+    _in_turn(rank, lambda: fit_head(pipeline, prepared, run), world)
     validation = _in_turn(
         rank,
         lambda: ScoringClips(prepared.validation, prepared.reader, pipeline.labels, device),
@@ -281,7 +278,7 @@ def _finish(
 
     run, say = result.folder, settings.say
     problems = [*result.problems, *validation.problems]
-    fitted = None
+    fitted = FittedThresholds()
     if recipe.training.fit_thresholds:
         say("fitting thresholds on validation data")
         if folds:
@@ -290,11 +287,10 @@ def _finish(
         else:
             judged = Judged.of(validation, predict_clips(pipeline, validation))
         fitted = fit_to_clips(pipeline, judged)
-        if fitted is not None:
+        if fitted.as_dict():
             text = json.dumps(fitted.as_dict(), indent=1)
             write_atomically(run / THRESHOLDS_FILE, text.encode())
-    where = "on validation data only" if fitted is not None else "by hand, in the recipe"
-    notes = [f"thresholds set {where}", f"best epoch {result.best.get('epoch', 0):g}"]
+    notes = [*fitted.notes(pipeline), f"best epoch {result.best.get('epoch', 0):g}"]
     scores = final_scores(pipeline, prepared, run / SCORES_FOLDER, notes, say)
     problems += scores.problems
     words = card(recipe, result.best, scores.report, scores.page, scores.further)

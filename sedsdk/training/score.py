@@ -1,17 +1,18 @@
-"""Predicts clips of a manifest with a pipeline, fits post-processors on them, scores them."""
+"""Predicts clips of a manifest with a pipeline, and scores the predictions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from sedsdk.config import PartRef
 from sedsdk.data.manifest import Clip, Manifest
 from sedsdk.errors import AudioError
-from sedsdk.evaluation import FittedPostProcessors, Report, fit_postprocessors
+from sedsdk.evaluation import ClipTags, Report, TagReport
+from sedsdk.evaluation.tags import DEFAULT_THRESHOLD
 from sedsdk.pipeline import Pipeline
 from sedsdk.training.streams import Stored, StreamReader, clip_targets
 from sedsdk.types import ClipPrediction, Event, Inputs, Targets, clip_predictions
@@ -19,8 +20,7 @@ from sedsdk.types import ClipPrediction, Event, Inputs, Targets, clip_prediction
 BATCH_FRAMES = 12000
 """Most frames, padding included, in one batch of whole clips: bounds memory, not results."""
 
-DECIDING_PARTS = frozenset({"threshold", "dynamic_threshold", "hysteresis", "clip_gate"})
-"""Parts whose thresholds are fitted after training; durations stay as the recipe has them."""
+TAG_PART = "tag_threshold"
 
 _MIXTURE_NAME = re.compile(r"^mixture_[^_]+_(?P<label>.+)_\d+_[0-9a-f]{32}\.")
 
@@ -90,6 +90,15 @@ class ScoringClips:
         }
 
     @property
+    def present(self) -> dict[str, tuple[str, ...]]:
+        """The labels that each clip holds, by clip id; clips without any labels are left out."""
+        held = {clip.id: set(clip.labels) for clip in self.clips if is_labelled(clip)}
+        return {
+            clip_id: tuple(label for label in self._labels if label in labels)
+            for clip_id, labels in held.items()
+        }
+
+    @property
     def groups(self) -> dict[str, str]:
         """Recording group by clip id."""
         return {clip.id: clip.group or clip.id for clip in self.clips}
@@ -114,6 +123,11 @@ class ScoringClips:
         return batches
 
 
+def is_labelled(clip: Clip) -> bool:
+    """Returns whether it is known which labels a clip holds: from tags or from events."""
+    return clip.tags is not None or clip.events is not None
+
+
 def mixture_class(name: str) -> str | None:
     """Returns the class in a name like mixture_devtest_gunshot_007_<md5>.wav, or None."""
     match = _MIXTURE_NAME.match(name)
@@ -132,86 +146,84 @@ def predict_clips(pipeline: Pipeline, clips: ScoringClips) -> dict[str, ClipPred
     return {clip.id: prediction for clip, prediction in zip(clips.clips, ordered, strict=True)}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Predictions with what they are judged by, by clip id; clips with strong labels only.
-
-    Attributes:
-        predictions: before any post-processing.
-        reference: the events to find.
-        groups: recording group.
-        made_for: class that each mixture was made for; None if they were not made for one.
-    """
-
-    predictions: dict[str, ClipPrediction]
-    reference: dict[str, tuple[Event, ...]]
-    groups: dict[str, str]
-    made_for: dict[str, str] | None
-
-    @classmethod
-    def of(cls, clips: ScoringClips, predictions: Mapping[str, ClipPrediction]) -> Judged:
-        """Puts the predictions of clips beside their labels."""
-        reference, made_for = clips.reference, clips.made_for
-        return cls(
-            {clip_id: predictions[clip_id] for clip_id in reference},
-            reference,
-            {clip_id: clips.groups[clip_id] for clip_id in reference},
-            None if made_for is None else {clip_id: made_for[clip_id] for clip_id in reference},
-        )
-
-
-def fit_to_clips(pipeline: Pipeline, judged: Judged) -> FittedPostProcessors | None:
-    """Fits the pipeline's post-processors across recording groups and puts them in place.
-
-    Returns None, and leaves them as they are, where the pipeline makes no events or no clip has
-    strong labels.
-    """
-    names = [ref.part.rsplit("/", 1)[-1] for ref in pipeline.config.postprocessors]
-    if not judged.reference or "to_events" not in names:
-        return None
-    fitted = fit_postprocessors(
-        pipeline.config.postprocessors,
-        judged.predictions,
-        judged.reference,
-        groups=judged.groups,
-        clip_class=judged.made_for,
-        search={name: {} for name in names if name not in DECIDING_PARTS},
-        host=pipeline.host,
-    )
-    pipeline.set_postprocessors(fitted.postprocessors)
-    return fitted
-
-
 def report_on_clips(
     pipeline: Pipeline,
     predictions: Mapping[str, ClipPrediction],
     clips: ScoringClips,
     title: str,
     notes: Sequence[str] = (),
-) -> Report:
-    """Scores post-processed predictions against the clips' strong labels.
+) -> Report | TagReport:
+    """Scores predictions against the clips' labels.
+
+    Clips with strong labels, of a pipeline that makes events, get a report on events and tags; in
+    any other case tags alone are scored, of all clips with weak or strong labels. Clips that are
+    left out are counted in the report.
+
+    Args:
+        pipeline: its post-processors run first; tags are scored at its `tag_threshold`.
+        predictions: before any post-processing, by clip id.
+        clips: with their labels.
+        title: heading.
+        notes: one line each.
 
     Raises:
-        ConfigError: the post-processors make no events.
-        DataError: no clip has strong labels.
+        DataError: no clip has labels.
     """
-    reference = clips.reference
-    return Report.build(
-        {clip_id: pipeline.postprocess_clip(predictions[clip_id]) for clip_id in reference},
-        reference,
-        groups={clip_id: clips.groups[clip_id] for clip_id in reference},
-        clip_class=clips.made_for,
-        postprocessors=pipeline.config.postprocessors,
+    present, groups, reference = clips.present, clips.groups, clips.reference
+    processed = {clip.id: pipeline.postprocess_clip(predictions[clip.id]) for clip in clips.clips}
+    parts, thresholds = pipeline.config.postprocessors, tag_thresholds(pipeline)
+    if reference and all(processed[clip_id].events is not None for clip_id in reference):
+        weak, unknown = len(present) - len(reference), len(processed) - len(present)
+        left_out = [
+            f"{count} clips {what} are left out"
+            for count, what in ((weak, "with tags and no events"), (unknown, "without labels"))
+            if count
+        ]
+        return Report.build(
+            {clip_id: processed[clip_id] for clip_id in reference},
+            reference,
+            groups={clip_id: groups[clip_id] for clip_id in reference},
+            clip_class=clips.made_for,
+            postprocessors=parts,
+            tag_thresholds=thresholds,
+            present={clip_id: present[clip_id] for clip_id in reference},
+            title=title,
+            notes=[*notes, *left_out],
+        )
+    return TagReport.build(
+        ClipTags.of(processed, present, groups=groups, thresholds=thresholds),
+        durations={
+            clip_id: clip.grid.start(len(clip.frames)) for clip_id, clip in processed.items()
+        },
+        postprocessors=parts,
         title=title,
         notes=notes,
     )
 
 
+def part_name(ref: PartRef) -> str:
+    """Returns the name of a part without that of its plugin."""
+    return ref.part.rsplit("/", 1)[-1]
+
+
+def tag_thresholds(pipeline: Pipeline) -> dict[str, float]:
+    """Returns what each class's clip probability has to exceed: 0.5 without `tag_threshold`."""
+    found = dict.fromkeys(pipeline.labels, DEFAULT_THRESHOLD)
+    for ref, part in zip(pipeline.config.postprocessors, pipeline.postprocessors, strict=True):
+        if part_name(ref) == TAG_PART:
+            given = part.config.threshold
+            found.update(given if isinstance(given, Mapping) else dict.fromkeys(found, given))
+    return found
+
+
 def validation_scorer(
     pipeline: Pipeline, clips: ScoringClips
 ) -> Callable[[Sequence[ClipPrediction]], dict[str, float]]:
-    """Returns the function that scores an epoch, without thresholds and with those in place."""
-    from sklearn.metrics import average_precision_score
+    """Returns the function that scores an epoch, without thresholds and with those in place.
+
+    Clips whose labels are not known count for the loss alone. A score that no class allows is 0.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
 
     from sedsdk.evaluation import count_events
     from sedsdk.evaluation.matching import own_clips
@@ -223,24 +235,34 @@ def validation_scorer(
             return 0.0
         return float(np.mean([average_precision_score(truth[:, c], scores[:, c]) for c in present]))
 
+    def mean_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+        mixed = [c for c in range(truth.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
+        if not mixed:
+            return 0.0
+        return float(np.mean([roc_auc_score(truth[:, c], scores[:, c]) for c in mixed]))
+
     def score(predictions: Sequence[ClipPrediction]) -> dict[str, float]:
         ordered = clips.in_order(predictions)
         truth, scores, clip_truth, clip_scores = [], [], [], []
         for clip, prediction in zip(clips.clips, ordered, strict=True):
-            labels = np.zeros(prediction.frames.shape, bool)
-            held = {event.label for event in clip.events or ()} | set(clip.tags or ())
-            clip_truth.append([label in held for label in pipeline.labels])
-            clip_scores.append(prediction.clip)
+            if is_labelled(clip):
+                held = set(clip.labels)
+                clip_truth.append([label in held for label in pipeline.labels])
+                clip_scores.append(prediction.clip)
             if clip.events is None:
                 continue
+            labels = np.zeros(prediction.frames.shape, bool)
             for event in clip.events:
                 if event.label in pipeline.labels:
                     first, last = prediction.grid.span(event.onset, event.offset, len(labels))
                     labels[first:last, pipeline.labels.index(event.label)] = True
             truth.append(labels)
             scores.append(prediction.frames)
-        precision = mean_precision(np.array(clip_truth), np.array(clip_scores))
-        found = {"clip_average_precision": precision}
+        found: dict[str, float] = {}
+        if clip_truth:
+            known, tagged = np.array(clip_truth), np.array(clip_scores)
+            found["clip_average_precision"] = mean_precision(known, tagged)
+            found["clip_auc"] = mean_auc(known, tagged)
         if truth:
             found["frame_average_precision"] = mean_precision(
                 np.concatenate(truth), np.concatenate(scores)

@@ -42,9 +42,29 @@ def use_plugins(monkeypatch) -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def saved_detector(tmp_path_factory):
     """An untrained detector of two classes, whose threshold lets everything through."""
+    return _saved(tmp_path_factory, ["threshold", "to_events"])
+
+
+@pytest.fixture(scope="session")
+def saved_tagger(tmp_path_factory):
+    """The same, of clips: it tags and makes no events."""
+    return _saved(tmp_path_factory, ["tag_threshold"])
+
+
+@pytest.fixture(scope="session")
+def saved_both(tmp_path_factory):
+    """The same, of events and tags."""
+    return _saved(tmp_path_factory, ["threshold", "to_events", "tag_threshold"])
+
+
+def _saved(tmp_path_factory, parts):
     import sedsdk
     from sedsdk.runtime.bundle import save_bundle
 
+    everything = {
+        "threshold": sedsdk.part("threshold", value=0.0),
+        "tag_threshold": sedsdk.part("tag_threshold", threshold=0.0),
+    }
     pipeline = sedsdk.compose(
         labels=["alarm", "bell"],
         frontend=sedsdk.part("log_mel", sample_rate=8000, n_mels=16, n_fft=512),
@@ -52,7 +72,7 @@ def saved_detector(tmp_path_factory):
             "crnn", channels=[4], frequency_pooling=[16], rnn_units=4, kernel_size=[3, 3]
         ),
         head="frame_bce",
-        postprocessors=[sedsdk.part("threshold", value=0.0), "to_events"],
+        postprocessors=[everything.get(part, part) for part in parts],
         host=host_module.Host(discover=False),
         seed=0,
     )

@@ -118,6 +118,42 @@ class Broken:
         raise RuntimeError("no commands today")
 
 
+class Painter:
+    """Adds two pictures to `plot`, one under a name of ours, and a group of its own."""
+
+    SEDSDK_API = (1, 1)
+
+    @hookimpl
+    def sedsdk_commands(self, app):
+        import typer
+
+        pictures = typer.Typer()
+
+        @pictures.command("wave")
+        def wave(audio: str) -> None:
+            """Draw the samples."""
+            print(f"wave of {audio}")
+
+        pictures.command("curves")(lambda: print("mine"))
+        app.add_typer(pictures, name="plot")
+        brushes = typer.Typer(help="Choose a brush.")
+        brushes.command("thin")(lambda: print("thin"))
+        app.add_typer(brushes, name="brush")
+
+
+class SecondPainter:
+    SEDSDK_API = (1, 1)
+
+    @hookimpl
+    def sedsdk_commands(self, app):
+        import typer
+
+        pictures = typer.Typer()
+        pictures.command("wave")(lambda: print("another wave"))
+        pictures.command("line")(lambda: print("a line"))
+        app.add_typer(pictures, name="plot")
+
+
 class TestPluginCommands:
     def test_a_plugins_command_runs_and_is_listed(self, run, use_plugins):
         use_plugins(("greeter", Greeter()))
@@ -137,6 +173,45 @@ class TestPluginCommands:
         assert 'plugin thief: the command "plugins" is taken' in result.stderr
         assert "mine" not in run("plugins").stdout
 
+    def test_a_plugins_group_joins_the_pictures(self, run, use_plugins):
+        use_plugins(("painter", Painter()))
+        result = run("plot", "wave", "a.wav")
+        assert (result.stdout, result.exit_code) == ("wave of a.wav\n", 0)
+        listed = run("plot", "--help").stdout
+        assert "Draw the samples." in listed
+        assert listed.index(" thresholds ") < listed.index(" wave ")
+        assert "Usage:" in run("plot", "wave", "-h").stdout
+
+    def test_a_picture_of_ours_cannot_be_taken(self, run, use_plugins, tmp_path):
+        use_plugins(("painter", Painter()))
+        (tmp_path / "curves.csv").write_text("epoch,train_loss\n1,2\n", encoding="utf-8")
+        assert run("plot", "curves", tmp_path).stdout == f"{tmp_path / 'curves.png'}\n"
+        assert 'plugin painter: the command "plot curves" is taken.' in run("--help").stderr
+
+    def test_of_two_plugins_the_first_has_the_name(self, run, use_plugins):
+        use_plugins(("painter", Painter()), ("second", SecondPainter()))
+        assert (
+            'plugin second: the command "plot wave" is taken.' in run("plot", "wave", "-h").stderr
+        )
+        assert run("plot", "wave", "a.wav").stdout == "wave of a.wav\n"
+        assert run("plot", "line").stdout == "a line\n"
+
+    def test_a_group_of_another_name_stays_a_group_of_its_own(self, run, use_plugins):
+        use_plugins(("painter", Painter()))
+        assert run("brush", "thin").stdout == "thin\n"
+        assert "Choose a brush." in run("--help").stdout
+
+    def test_an_unknown_picture_is_compared_with_those_of_plugins(self, run, use_plugins):
+        use_plugins(("painter", Painter()))
+        result = run("plot", "wav")
+        assert result.exit_code == 2
+        assert "'wave'" in result.stderr
+
+    def test_a_built_in_picture_asks_no_plugin(self, run, use_plugins):
+        use_plugins(("broken", Broken()))
+        assert run("plot", "curves", "--help").stderr == ""
+        assert "plugin broken failed" in run("plot", "--help").stderr
+
     def test_a_built_in_command_asks_no_plugin(self, run, use_plugins):
         use_plugins(("broken", Broken()))
         assert run("parts", "encoder").stderr == ""
@@ -150,9 +225,10 @@ ENVIRONMENT = {**os.environ, "SEDSDK_PLUGINS": ""}
 
 
 class TestProcess:
-    def test_listing_imports_neither_torch_nor_scientific_libraries(self):
+    @pytest.mark.parametrize("arguments", [["--help"], ["plot", "--help"], ["plugins", "--json"]])
+    def test_listing_imports_neither_torch_nor_scientific_libraries(self, arguments):
         code = (
-            "import sys; sys.argv = ['sedsdk', 'plugins', '--json']\n"
+            f"import sys; sys.argv = ['sedsdk', *{arguments!r}]\n"
             "from sedsdk.cli import main\n"
             "try: main()\n"
             "except SystemExit as end: assert not end.code\n"
@@ -163,7 +239,8 @@ class TestProcess:
             [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True
         )
         assert done.stderr == "[]\n"
-        assert json.loads(done.stdout)[0]["name"] == "builtin"
+        if "--json" in arguments:
+            assert json.loads(done.stdout)[0]["name"] == "builtin"
 
     @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
     def test_a_reader_that_goes_away_causes_no_traceback(self):

@@ -45,6 +45,50 @@ def test_people_read_counts_and_times(run, saved_detector, good_recordings):
     assert "0.00 – 1.00 s" in lines[1]
 
 
+def test_a_tagger_gives_labels_and_no_events(run, saved_tagger, good_recordings):
+    from sedsdk.runtime.detector import load
+
+    audio = good_recordings / "a.wav"
+    probabilities = load(saved_tagger).tags(audio)
+    (line,) = run("detect", saved_tagger, audio, "--json").stdout.splitlines()
+    assert json.loads(line) == {
+        "recording": str(audio),
+        "tags": [{"label": label, "score": probabilities[label]} for label in ("alarm", "bell")],
+    }
+    rows = list(csv.DictReader(io.StringIO(run("detect", saved_tagger, audio, "--csv").stdout)))
+    assert [(row["onset"], row["offset"], row["label"]) for row in rows] == [
+        ("", "", "alarm"),
+        ("", "", "bell"),
+    ]
+    assert float(rows[1]["score"]) == pytest.approx(probabilities["bell"], abs=1e-4)
+    lines = run("detect", saved_tagger, audio).stdout.splitlines()
+    assert lines[0] == f"{audio}: 2 tags"
+    assert lines[1].split() == ["tag", "alarm", f"{probabilities['alarm']:.2f}"]
+
+
+def test_events_and_tags_stand_side_by_side(run, saved_both, good_recordings):
+    audio = good_recordings / "a.wav"
+    (line,) = run("detect", saved_both, audio, "--json").stdout.splitlines()
+    values = json.loads(line)
+    assert list(values) == ["recording", "events", "tags"]
+    assert {event["label"] for event in values["events"]} == {"alarm", "bell"}
+    lines = run("detect", saved_both, audio).stdout.splitlines()
+    assert lines[0] == f"{audio}: 2 events, 2 tags"
+    assert len(lines) == 5
+
+
+def test_a_threshold_is_the_taggers_own_or_that_of_events(
+    run, saved_tagger, saved_both, good_recordings
+):
+    audio = good_recordings / "a.wav"
+    changed = ["--json", "--threshold", "alarm=1"]
+    tagged = json.loads(run("detect", saved_tagger, audio, *changed).stdout)
+    assert [tag["label"] for tag in tagged["tags"]] == ["bell"]
+    both = json.loads(run("detect", saved_both, audio, *changed).stdout)
+    assert {event["label"] for event in both["events"]} == {"bell"}
+    assert [tag["label"] for tag in both["tags"]] == ["alarm", "bell"]
+
+
 def test_a_bad_recording_is_reported_and_the_rest_is_done(run, saved_detector, recordings):
     result = run("detect", saved_detector, recordings, recordings / "none.wav", "--json")
     assert result.exit_code == 3

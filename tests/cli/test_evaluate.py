@@ -64,9 +64,46 @@ def test_labels_that_the_detector_does_not_know_are_noted(run, saved_detector, m
     assert any("dog" in note for note in json.loads(result.stdout)["notes"])
 
 
-def test_tags_alone_cannot_be_scored(run, saved_detector, good_recordings):
+@pytest.fixture
+def tags(good_recordings):
     path = good_recordings / "tags.csv"
-    path.write_text("filename,tags\na.wav,bell\n", encoding="utf-8")
+    path.write_text("filename,event_labels\na.wav,bell\nb.flac,alarm;bell\n", encoding="utf-8")
+    return path
+
+
+def test_tags_alone_give_a_report_on_tags(run, saved_detector, tags, tmp_path):
+    result = run("evaluate", saved_detector, tags, "--out", tmp_path / "scores")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Scores on tags: 2 clips, 0.1 min; tags by clip probability")
+    assert lines[1].split()[:2] == ["class", "AUC"]
+    bell = next(line for line in lines if line.startswith("bell"))
+    assert "–" in bell  # every clip holds it, so it has no AUC
+    report = json.loads((tmp_path / "scores" / "report.json").read_text(encoding="utf-8"))
+    assert report["format"] == "sedsdk-tag-report/1"
+    assert report["tags"]["classes"]["bell"]["n_positive"] == 2
+    assert report["tags"]["classes"]["bell"]["threshold"] == 0.5
+    assert (tmp_path / "scores" / "tag_scores.npz").is_file()
+
+
+def test_a_tagger_is_scored_on_tags_even_where_times_are_known(run, saved_tagger, manifest):
+    result = run("evaluate", saved_tagger, manifest, "--json", "--threshold", "alarm=1")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["tags"]["classes"]["bell"]["n_positive"] == 1
+    found = {label: score["n_found"] for label, score in report["tags"]["classes"].items()}
+    assert found == {"alarm": 0, "bell": 2}
+
+
+def test_a_detector_that_also_tags_prints_both_tables(run, saved_both, manifest):
+    result = run("evaluate", saved_both, manifest)
+    assert "events by onset within 0.5 s" in result.stdout
+    assert "tags by clip probability" in result.stdout
+
+
+def test_clips_without_labels_cannot_be_scored(run, saved_detector, good_recordings):
+    path = good_recordings / "unknown.jsonl"
+    path.write_text('{"labels": ["bell"]}\n{"filename": "a.wav"}\n', encoding="utf-8")
     result = run("evaluate", saved_detector, path)
     assert result.exit_code == 1
-    assert "strong labels" in result.stderr
+    assert "no clip that can be read has labels" in result.stderr

@@ -25,6 +25,15 @@ class Offering:
         yield RecipeSpec("tiny/demo", "offering:demo.yaml", "two minutes", "ours")
 
 
+class ManyRecipes:
+    SEDSDK_API = (1, 1)
+
+    @hookimpl
+    def sedsdk_recipes(self):
+        for index in range(13):
+            yield RecipeSpec(f"many/r{index:02d}", "many:recipe.yaml", "one", "test")
+
+
 class FromTheFuture:
     SEDSDK_API = (7, 9)
 
@@ -38,6 +47,13 @@ class TestPlugins:
         assert builtin["distribution"] == "sedsdk"
         assert builtin["api"] == [1, 1]
         assert "crnn" in builtin["offers"]["encoder"]
+
+    def test_of_very_many_names_the_table_shows_a_few(self, run, use_plugins):
+        use_plugins(("many", ManyRecipes()))
+        shown = " ".join(run("plugins").stdout.split())
+        assert "recipe many/r00, many/r01, many/r02 and 10 more (sedsdk parts recipe)" in shown
+        (listed,) = (p for p in json.loads(run("plugins", "--json").stdout) if p["name"] == "many")
+        assert len(listed["offers"]["recipe"]) == 13
 
     def test_a_plugin_that_cannot_be_used_says_why(self, run, use_plugins):
         use_plugins(("offering", Offering()), ("future", FromTheFuture()))

@@ -65,6 +65,37 @@ def test_a_threshold_fit_is_drawn(run, tmp_path):
         read_threshold_fit(tmp_path / "thresholds.json", "median.seconds")
 
 
+TAG_FIT = {
+    "objective": "f1",
+    "n_clips": 9,
+    "thresholds": {"bell": 0.4, "alarm": 0.5},
+    "f1": {"bell": 0.8},
+    "unfitted": ["alarm"],
+    "score_table": {"bell": [[0.2, 0.5], [0.4, 0.8]]},
+}
+
+
+def test_a_threshold_fit_of_tags_is_drawn(run, tmp_path):
+    path = tmp_path / "thresholds.json"
+    path.write_text(json.dumps({"tags": TAG_FIT}), encoding="utf-8")
+    name, table, chosen = read_threshold_fit(path, None)
+    assert (name, chosen) == ("tag_threshold.threshold", {"bell": 0.4})
+    assert table == {"bell": [[0.2, 0.5], [0.4, 0.8]]}
+    assert run("plot", "thresholds", tmp_path).exit_code == 0
+    assert (tmp_path / "thresholds.png").stat().st_size > 1000
+
+
+def test_events_come_first_where_both_were_fitted(tmp_path):
+    path = tmp_path / "thresholds.json"
+    trial = {"label": "bell", "setting": {"threshold.value": 0.1}, "f1": 0.3}
+    fit = {"trials": [trial], "chosen": {"bell": trial}, "tags": TAG_FIT}
+    path.write_text(json.dumps(fit), encoding="utf-8")
+    assert read_threshold_fit(path, None)[0] == "threshold.value"
+    assert read_threshold_fit(path, "tag_threshold.threshold")[2] == {"bell": 0.4}
+    with pytest.raises(DataError, match=r"Searched: threshold\.value, tag_threshold\.threshold"):
+        read_threshold_fit(path, "median.seconds")
+
+
 def test_other_files_are_no_threshold_fit(tmp_path):
     (tmp_path / "thresholds.json").write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match="no threshold fit"):

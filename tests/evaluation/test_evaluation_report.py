@@ -128,6 +128,7 @@ def test_its_files_are_written_and_nothing_else(tmp_path: Path) -> None:
         "counts.json",
         "report.json",
         "report.md",
+        "tag_scores.npz",
     ]
     assert json.loads((folder / "report.json").read_text()) == json.loads(report.to_json())
     assert (folder / "report.md").read_text() == report.to_markdown()

@@ -63,7 +63,7 @@ def values(recordings) -> dict:
                 "rnn_units": 4,
             },
             "head": "frame_bce",
-            "postprocessors": ["hysteresis", "to_events"],
+            "postprocessors": ["tag_threshold", "hysteresis", "to_events"],
         },
         "data": {
             "kind": "recordings",
@@ -94,6 +94,9 @@ def test_folds_are_heard_by_no_model_that_judges_them(values, write_recipe, tmp_
 
     fitted = json.loads((result.folder / "thresholds.json").read_text())
     assert fitted["parameters"]["n_clips"] == FOLDS * 2 * PER_CLASS
+    assert fitted["tags"]["n_clips"] == FOLDS * 2 * PER_CLASS
+    config = json.loads((result.bundle / "config.json").read_text())
+    assert config["pipeline"]["postprocessors"][0]["threshold"] == fitted["tags"]["thresholds"]
 
     folds = [json.loads((run.folder / "result.json").read_text())["best"] for run in runs]
     for name in ("valid_loss", "frame_average_precision"):

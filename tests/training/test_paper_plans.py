@@ -14,14 +14,20 @@ from sedsdk.training.reproduction.plan import load_plan
 from sedsdk.training.reproduction.runs import Run, distinct_runs, planned_rows
 from sedsdk.training.run import train
 
-PLANS = ("mtfa", "multires-rnn")
-PAPER_RUNS = {"mtfa": 4 * 3, "multires-rnn": (4 + 4 + 1) * 3}
+PLANS = ("mtfa", "multires-rnn", "edc", "mmnet")
+RARE_EVENTS = {"mtfa": 4 * 3, "multires-rnn": (4 + 4 + 1) * 3}
 """Rows (with the sweep's four further values, and Table 2) times one model per event."""
+TAGGING = {
+    ("edc", "paper"): 2 * (6 + 8 + 6),
+    ("edc", "paper-chime"): 2 * (6 + 8 + 6),
+    ("mmnet", "paper"): 11 + 2 * 4,
+}
+"""Rows of the methods' tables and those of the others that are not among them; EDC in two modes."""
 
 
 @pytest.fixture(scope="module")
 def host() -> Host:
-    return Host(allow=["mtfa", "multires-rnn"])
+    return Host(allow=PLANS)
 
 
 def runs(name: str, scale: str, data: DataChoice, host: Host) -> list[Run]:
@@ -38,10 +44,24 @@ def test_made_sounds_are_split_as_the_corpus_is(name: str, host: Host) -> None:
         assert data.test.split != data.split
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize(("name", "scale"), TAGGING)
+def test_a_tagging_paper_reads_its_data_set_by_the_reader(
+    name: str, scale: str, host: Host, tmp_path: Path
+) -> None:
+    found = runs(name, scale, DataChoice("dataset", tmp_path), host)
+    assert len(found) == TAGGING[name, scale]
+    for run in found:
+        data = run.recipe.data
+        assert data.folder == str(tmp_path)
+        assert host.load_dataset(data.name)
+        assert "tag_threshold" in [ref.part for ref in run.recipe.pipeline.postprocessors]
+        Pipeline(run.recipe.pipeline, host)
+
+
+@pytest.mark.parametrize("name", RARE_EVENTS)
 def test_the_papers_data_set_is_read_where_it_is(name: str, host: Host, tmp_path: Path) -> None:
     found = runs(name, "paper", DataChoice("dataset", tmp_path), host)
-    assert len(found) == PAPER_RUNS[name]
+    assert len(found) == RARE_EVENTS[name]
     for run in found:
         assert run.recipe.data.folder == str(tmp_path)
         assert run.recipe.data.split == "devtrain"

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 import sedsdk.builtin
+from sedsdk.data.manifest import Manifest
 from sedsdk.errors import ConfigError, UnknownPart
-from sedsdk.hooks import RecipeSpec, hookimpl
+from sedsdk.hooks import DatasetSpec, RecipeSpec, hookimpl
 from sedsdk.host import Host
 from sedsdk.training.recipe import SCORES, load_recipe
 
@@ -48,6 +49,28 @@ def _two_recipes():
     target = "sedsdk.builtin:recipes/demo/corpus.yaml"
     yield RecipeSpec("alpha/plain", target, "one", "test")
     yield RecipeSpec("alpha/longer", target, "two", "test", changes=("training.epochs=7",))
+
+
+def test_labels_may_be_those_of_the_data_set(write_recipe, tmp_path):
+    plugin = SimpleNamespace(SEDSDK_API=(1, 1), sedsdk_datasets=hookimpl(_one_dataset))
+    host = Host([("builtin", sedsdk.builtin), ("alpha", plugin)], discover=False)
+    data = {"kind": "dataset", "name": "creatures", "folder": str(tmp_path)}
+    values = {"pipeline": {**MINIMAL["pipeline"], "labels": "dataset"}, "data": data}
+    assert load_recipe(write_recipe(values), host).pipeline.labels == ("owl", "bat", "cat")
+    manifests = {**values, "data": MINIMAL["data"]}
+    with pytest.raises(ConfigError, match="of the kind dataset; list the labels"):
+        load_recipe(write_recipe(manifests), host)
+    with pytest.raises(ConfigError, match="data: folder"):
+        load_recipe(write_recipe({**values, "data": {**data, "folder": 3}}), host)
+
+
+def _one_dataset():
+    yield DatasetSpec("creatures", "test_recipe:read_creatures", "one", "test")
+
+
+def read_creatures(folder, part):
+    assert part == "train"
+    return Manifest((), ("owl", "bat", "cat"))
 
 
 def test_near_miss_of_a_name_is_suggested(host):

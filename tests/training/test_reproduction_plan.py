@@ -142,6 +142,15 @@ def test_names_that_clash_are_told_apart_and_do_not_depend_on_the_rows_asked_for
     assert [run.name for run in asked.runs] == names[1:]
 
 
+def test_rows_of_one_name_in_two_tables_are_told_apart_by_the_table(host):
+    first, second = (
+        table({"name": "plain", "changes": [f"training.batch_size={size}"]})[0] for size in (5, 6)
+    )
+    plan = made_runs.plan(tables=[first, {**second, "name": "more"}])
+    names = [run.name for run in distinct_runs(planned_rows(plan, "small", CORPUS, [0], host))]
+    assert names == ["plain-all-s0", "more-plain-all-s0"]
+
+
 @pytest.mark.parametrize("name", ["real", "a b: c", 'quo"te', "{x}", "# no", "é"])
 def test_the_data_folder_comes_through_whatever_its_name(tmp_path, host, name):
     scale = made_runs.plan().scales["small"]

@@ -188,7 +188,9 @@ class TestTagsOnly:
         recipe = self._recipe(own_tones, manifest, score="clip_average_precision")
         result = train(recipe, tmp_path / "run", host=host, device="cpu")
         assert 0 <= result.best["clip_average_precision"] <= 1
-        assert result.report is None
+        assert result.report["tags"]["classes"]["high"]["threshold"] == 0.5
+        assert "event_based_onset" not in result.report
+        assert not (result.folder / "thresholds.json").exists()
         tags = sedsdk.load(result.bundle, host=host).tags(own_tones.manifest.clips[1].path)
         assert set(tags) == {"high", "low"}
 

@@ -75,7 +75,7 @@ def launch(
                 elif error is not None:
                     raise error
                 elif read_result(run, out) is None:
-                    failed[run.name] = "it ended without scores; has its test events to find?"
+                    failed[run.name] = "it ended without scores; has its test labels?"
                 if run.name in failed:
                     end = "\n".join(f"    {line}" for line in failed[run.name].splitlines())
                     log = run.folder(out) / LOG_FILE

@@ -74,6 +74,22 @@ def table_cells(table: TableResult, measure: Measure) -> tuple[list[str], list[l
     return columns, rows
 
 
+def class_headings(table: TableResult, measure: Measure) -> set[str]:
+    """Returns the headings of those columns that are of a single class.
+
+    Args:
+        table: at least one row finished.
+        measure: that it was measured by.
+    """
+    heading = BETWEEN.join(kind.heading for kind in measure.scores)
+    classes = [column for column in table.columns if column != AVERAGE]
+    measured = {f"{_prefix(test)}{column} {heading}" for test in table.tests for column in classes}
+    printed = {
+        f"paper, {test}, {column}" for test, column in _printed_columns(table) if column != AVERAGE
+    }
+    return measured | printed
+
+
 def page_markdown(
     title: str, source: str, command: str, tables: Sequence[TableResult], folder: Path,
     measure: Measure,
@@ -136,7 +152,10 @@ def _printed_columns(table: TableResult) -> list[tuple[str, str]]:
 def _cell(cell: Cell | None, measure: Measure, with_interval: bool) -> str:
     if cell is None:
         return NOTHING
-    texts = [kind.text(cell[kind.name].value) for kind in measure.scores if kind.name in cell]
+    texts = [
+        kind.text(cell[kind.name].value) if kind.name in cell else NOTHING
+        for kind in measure.scores
+    ]
     main = _main(measure)
     if with_interval and main.name in cell:
         texts[0] += f" {_interval(cell[main.name], main)}"

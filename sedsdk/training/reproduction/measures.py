@@ -1,20 +1,12 @@
-"""What is measured of a finished training: the columns of a table, as values and resamples.
-
-A plan names its measure. A measure reads the score folders of runs and knows nothing of plans,
-launching or tables, so a new one (AUC and mAP of a tagger, say) is a class here and nothing else.
-"""
+"""What plans may name as their measure, by name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sedsdk.errors import DataError
 from sedsdk.evaluation import (
     RunScores,
     beside,
@@ -22,98 +14,37 @@ from sedsdk.evaluation import (
     resample_runs,
     scores_of_runs,
 )
+from sedsdk.training.reproduction.measure import (
+    AVERAGE,
+    CONFIDENCE,
+    REPORT_FILE,
+    RESAMPLES,
+    Measure,
+    Measured,
+    Measurement,
+    Sampled,
+    ScoreKind,
+    Trainings,
+)
+from sedsdk.training.reproduction.tagging import Tagging
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-AVERAGE = "average"
-REPORT_FILE = "report.json"
+__all__ = [
+    "AVERAGE",
+    "CONFIDENCE",
+    "MEASURES",
+    "REPORT_FILE",
+    "RESAMPLES",
+    "Measure",
+    "Measured",
+    "Measurement",
+    "RareEvents",
+    "Sampled",
+    "ScoreKind",
+    "Tagging",
+    "Trainings",
+]
+
 COUNTS_FILE = "counts.json"
-
-Trainings = Sequence[Sequence[Path]]
-"""Score folders of one row: a sequence per training, a folder in it per model."""
-
-
-@dataclass(frozen=True)
-class ScoreKind:
-    """One number of a cell.
-
-    Attributes:
-        name: in JSON.
-        heading: in a table.
-        axis: in a picture, with its unit.
-        decimals: shown.
-        factor: from the number to what is shown, 100 for per cent.
-    """
-
-    name: str
-    heading: str
-    axis: str
-    decimals: int
-    factor: float = 1.0
-
-    def text(self, value: float) -> str:
-        """Returns a number as a table shows it."""
-        return f"{value * self.factor:.{self.decimals}f}"
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A score of one row.
-
-    Attributes:
-        by_training: [S], in the order of the trainings.
-        draws: [RESAMPLES], of resampled recordings and trainings; draw r is of the same recordings
-            in every row that was measured together.
-    """
-
-    by_training: NDArray[np.float64]
-    draws: NDArray[np.float64]
-
-
-Measured = dict[str, dict[str, Sampled]]
-"""Column (a class, or "average") → name of a score → its values."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Rows measured together.
-
-    Attributes:
-        rows: by the row's name.
-        resampled: what was drawn, in words, as in "27 recording groups".
-        tested: what was tested on, in words.
-    """
-
-    rows: dict[str, Measured]
-    resampled: str
-    tested: str
-
-
-class Measure(Protocol):
-    """Turns score folders into columns.
-
-    Attributes:
-        scores: the numbers of a cell; the first one decides differences and pictures.
-        explanation: of the numbers, one sentence under the table.
-    """
-
-    scores: tuple[ScoreKind, ...]
-    explanation: str
-
-    def headline(self, folder: Path) -> str:
-        """Returns the most telling number of one finished run, as in "ER 0.31"."""
-        ...
-
-    def measured(self, rows: Mapping[str, Trainings]) -> Measurement:
-        """Measures rows on the same test.
-
-        Args:
-            rows: row's name → its trainings, at least one.
-
-        Raises:
-            DataError: a score folder is incomplete, or what is in several does not fit together.
-        """
-        ...
 
 
 class RareEvents:
@@ -129,8 +60,18 @@ class RareEvents:
     )
 
     def headline(self, folder: Path) -> str:
-        """Returns the class-mean error rate of a report."""
+        """Returns the class-mean error rate of a report.
+
+        Raises:
+            DataError: the report is on tags alone.
+        """
         report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        if "event_based_onset" not in report:
+            raise DataError(
+                f"{folder / REPORT_FILE} scores tags and no events. In the plan, set measure to "
+                "tagging, or test on clips with strong labels and end the post-processors with "
+                "to_events."
+            )
         return f"ER {report['event_based_onset']['average']['error_rate']:.2f}"
 
     def measured(self, rows: Mapping[str, Trainings]) -> Measurement:
@@ -175,5 +116,5 @@ def _columns(values: RunScores, draws: RunScores) -> Measured:
     return columns
 
 
-MEASURES: dict[str, Measure] = {"rare_events": RareEvents()}
+MEASURES: dict[str, Measure] = {"rare_events": RareEvents(), "tagging": Tagging()}
 """Measure by the name that plans use."""

@@ -97,8 +97,9 @@ def planned_rows(
 ) -> list[PlannedRow]:
     """Resolves all rows of a scale.
 
-    A training that several rows need is one run, named after the first of them; the names do not
-    depend on which rows or seeds are asked for.
+    A training that several rows need is one run, named after the first of them, with its table's
+    name in front where an earlier table has a row of that name; the names do not depend on which
+    rows or seeds are asked for.
 
     Args:
         plan: of the reproduction.
@@ -113,13 +114,15 @@ def planned_rows(
     """
     scale = plan.scale(scale_name)
     by_digest: dict[str, Run] = {}
-    names: set[str] = set()
+    table_of: dict[str, str] = {}
 
-    def once(run: Run) -> Run:
+    def once(run: Run, table: str) -> Run:
         if run.digest not in by_digest:
-            if run.name in names:
+            if table_of.get(run.name, table) != table:
+                run = replace(run, name=f"{table}-{run.name}")
+            if run.name in table_of:
                 run = replace(run, name=f"{run.name}-{run.digest[:6]}")
-            names.add(run.name)
+            table_of[run.name] = table
             by_digest[run.digest] = run
         return by_digest[run.digest]
 
@@ -132,7 +135,8 @@ def planned_rows(
             runs = {
                 seed: {
                     model: once(
-                        _run(table, row, model, recipe, seed, scale, scale_name, data, host)
+                        _run(table, row, model, recipe, seed, scale, scale_name, data, host),
+                        table.name,
                     )
                     for model, recipe in recipes.items()
                 }

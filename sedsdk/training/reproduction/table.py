@@ -267,5 +267,6 @@ def _difference(row: Sampled, baseline: Sampled) -> Estimate:
 def _with_interval(
     value: float, draws: NDArray[np.float64], by_seed: tuple[float, ...] = ()
 ) -> Estimate:
-    interval = percentile_interval(draws, CONFIDENCE)
+    defined = draws[~np.isnan(draws)]
+    interval = percentile_interval(defined if len(defined) else np.array([value]), CONFIDENCE)
     return Estimate(value, interval.low, interval.high, by_seed)
