@@ -109,10 +109,10 @@ class Measured:
     times: dict[str, dict[str, Timing]] = field(default_factory=dict)
 
 
-def noise(clips: int, device: str = "cpu", frames: int = FRAMES) -> Inputs:
-    """Returns features of noise, [B, T, 128]."""
-    values = torch.randn(clips, frames, BANDS, device=device)
-    lengths = torch.full((clips,), frames, device=device)
+def noise(clips: int, device: str = "cpu") -> Inputs:
+    """Returns features of noise, [B, 896, 128]."""
+    values = torch.randn(clips, FRAMES, BANDS, device=device)
+    lengths = torch.full((clips,), FRAMES, device=device)
     return Inputs({"main": Features(values, lengths, GRID)})
 
 
@@ -187,7 +187,7 @@ def training_step(row: Measured, inputs: Inputs) -> Callable[[], None]:
     def step() -> None:
         loss = net.head.loss(net(inputs), targets).mean()
         with torch.autocast(device.type, enabled=False):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             optimiser.zero_grad()
 

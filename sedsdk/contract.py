@@ -33,7 +33,8 @@ class PostProcessor(Part):
 
     A part reads and returns `ClipPrediction`. Parts that decide (thresholds) set `active`; parts
     that shape decisions (gap filling, minimum duration) need `active` and say so if it is None;
-    `to_events` sets `events`. The clip's arrays are never changed in place.
+    `to_events` sets `events`, `tag_threshold` sets `tags`. The clip's arrays are never changed in
+    place.
     """
 
     def __init__(self, config: Any, labels: tuple[str, ...]) -> None:

@@ -116,6 +116,11 @@ def _check_result(trial: Trial, before: ClipPrediction, after: Any) -> None:
             and 0 <= event.score <= 1,
             f"gave {event}",
         )
+    tags = after.tags or ()
+    trial.require(
+        len(set(tags)) == len(tags) and set(tags) <= set(before.labels),
+        f"gave the tags {tags}, expected labels, each once",
+    )
 
 
 def _copy(clip: ClipPrediction) -> ClipPrediction:
@@ -124,7 +129,9 @@ def _copy(clip: ClipPrediction) -> ClipPrediction:
 
 
 def _same(one: ClipPrediction, other: ClipPrediction) -> bool:
-    if (one.active is None) != (other.active is None) or one.events != other.events:
+    if (one.active is None) != (other.active is None):
+        return False
+    if one.events != other.events or one.tags != other.tags:
         return False
     pairs = [(one.clip, other.clip), (one.frames, other.frames)]
     if one.active is not None and other.active is not None:

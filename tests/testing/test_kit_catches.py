@@ -640,6 +640,23 @@ class EndsBeforeItStarts(PostProcessor):
         return replace(clip, events=(Event(1.0, 0.5, clip.labels[0]),))
 
 
+@breaks("post-processing", "postprocessor", "gave the tags ('nobody',)")
+class TagsWhatIsNoLabel(PostProcessor):
+    def __call__(self, clip: ClipPrediction) -> ClipPrediction:
+        return replace(clip, tags=("nobody",))
+
+
+@breaks("post-processing", "postprocessor", "two results")
+class TagsEverySecondTime(PostProcessor):
+    def __init__(self, config, labels) -> None:
+        super().__init__(config, labels)
+        self.calls = 0
+
+    def __call__(self, clip: ClipPrediction) -> ClipPrediction:
+        self.calls += 1
+        return replace(clip, tags=clip.labels[: self.calls % 2])
+
+
 @breaks("post-processing", "postprocessor", "which is no field of Config")
 class FitsNothing(PlainDecision):
     @classmethod

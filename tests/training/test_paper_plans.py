@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from sedsdk.data.corpus import SPLITS
 from sedsdk.host import Host
@@ -56,6 +58,18 @@ def test_a_tagging_paper_reads_its_data_set_by_the_reader(
         assert host.load_dataset(data.name)
         assert "tag_threshold" in [ref.part for ref in run.recipe.pipeline.postprocessors]
         Pipeline(run.recipe.pipeline, host)
+
+
+def test_audioset_says_itself_which_classes_there_are(host: Host, tmp_path: Path) -> None:
+    index = 'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/t/dd00088,"Gush"\n'
+    rows = "".join(f'video{i:06d}, 0.000, 10.000, "/m/09x0r"\n' for i in range(30))
+    (tmp_path / "class_labels_indices.csv").write_text(index)
+    (tmp_path / "balanced_train_segments.csv").write_text("# a\n# b\n# c\n" + rows)
+    for i in range(30):
+        soundfile.write(tmp_path / f"Yvideo{i:06d}.wav", np.zeros(8000), 8000)
+    found = runs("mmnet", "audioset", DataChoice("dataset", tmp_path), host)
+    assert len(found) == TAGGING["mmnet", "paper"]
+    assert {run.recipe.pipeline.labels for run in found} == {("Speech", "Gush")}
 
 
 @pytest.mark.parametrize("name", RARE_EVENTS)

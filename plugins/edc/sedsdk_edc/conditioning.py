@@ -33,7 +33,7 @@ def conditioned(values: Tensor, lengths: Tensor, alpha: float) -> Tensor:
 
     Returns:
         The dtype and device of `values`, [B, T, F] in [0, 1], zero on padding. A clip that holds
-        one value only gives zeros. NaN or infinity spoils its own clip.
+        one value only gives zeros. NaN or infinity turns its own clip into NaN.
     """
     result = torch.zeros_like(values)
     for which, clips in _groups(values, lengths):

@@ -51,8 +51,7 @@ def expected_offsets(clips: ScaledClips, alpha: float) -> tuple[Tensor, Tensor]:
         alpha: α, in frames.
 
     Returns:
-        f and b, float64 [B, T] in frames, at most α / e; zero on padding and in clips that hold NaN or
-        infinity.
+        f and b, float64 [B, T] in frames, at most α / e; zero on padding and where clips are NaN.
     """
     batch, frames, size = clips.values.shape
     side = min(tile_size(batch, clips.device), frames)

@@ -47,8 +47,9 @@ OUTSIDE_PERCENT = 0.5
 """Of the values that may lie beyond each end of a colour scale."""
 BAR_ROW = 0.09
 """Height of a row of reference bars, in units of probability."""
-MOST_LETTERS = 60
-"""Of class names that have room in one line, above a panel."""
+MOST_LETTERS = 75
+"""Of class names and their colour keys that have room beside a panel's title."""
+LETTERS_OF_A_KEY = 6
 
 Values = npt.NDArray[np.floating]
 
@@ -234,7 +235,7 @@ def _draw_probabilities(
     axes.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
     axes.set_ylabel("probability", fontsize=10)
     axes.grid(axis="x", color=GRID_COLOUR, lw=0.8)
-    above = sum(map(len, rows)) <= MOST_LETTERS
+    above = sum(len(label) + LETTERS_OF_A_KEY for label in rows) <= MOST_LETTERS
     axes.legend(
         loc="lower right" if above else "upper right", bbox_to_anchor=(1.0, 1.0),
         ncols=len(rows) if above else 2, frameon=not above, fontsize=9, borderaxespad=0.1,

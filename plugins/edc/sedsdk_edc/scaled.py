@@ -16,7 +16,8 @@ HELD_ELEMENTS_ON_A_GPU = 2**27
 class ScaledClips:
     """A batch whose clips are each scaled by their own lowest and highest value.
 
-    A clip that holds one value only becomes zeros. NaN or infinity spoils its own clip.
+    A clip that holds one value only becomes zeros. NaN or infinity turns
+    its own clip, all of it, into NaN.
 
     Args:
         values: float [B, T, F] of any precision; padding may hold anything.
@@ -31,7 +32,7 @@ class ScaledClips:
         lowest, highest = extremes(values, self.valid)
         self._lowest = lowest.view(-1, 1, 1)
         spread = (highest - lowest).view(-1, 1, 1)
-        self._spread = spread.where(spread != 0, 1.0)
+        self._spread = spread.where(spread != 0, 1.0).where(spread != math.inf, math.nan)
         held = HELD_ELEMENTS.get(self.device.type, HELD_ELEMENTS_ON_A_GPU)
         keep = values.numel() <= held
         self._whole = self._scaled(slice(0, self.n_frames)) if keep else None
