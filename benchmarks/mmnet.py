@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import conditions
 import torch
 from interleaved import Setting, Timing, interleaved
 from multiply_accumulates import multiply_accumulates
@@ -256,20 +256,22 @@ def as_json(rows: Sequence[Measured], environment: Mapping[str, Any]) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=_positive, default=5, help="timed rounds of inference")
+    parser.add_argument(
+        "--clips", type=conditions.positive, default=5, help="timed rounds of inference"
+    )
     parser.add_argument("--steps", type=int, default=3, help="timed training steps; 0: none")
-    parser.add_argument("--batch", type=_positive, default=8, help="clips of a training batch")
-    parser.add_argument("--threads", type=_numbers, default=[1, 2], help="on a CPU, as in 1,2")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--batch", type=conditions.positive, default=8, help="clips of a training batch"
+    )
+    conditions.add_options(parser)
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for a program")
     options = parser.parse_args(arguments)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU here; leave the option out")
+    conditions.check_device(parser, options.device)
     torch.manual_seed(0)
     load_before = os.getloadavg()
     chosen = options.only or list(ROWS)
-    progress = CountedWork("building and counting", _say)
+    progress = CountedWork("building and counting", conditions.say)
     rows: list[Measured] = []
     try:
         for done, name in enumerate(chosen, 1):
@@ -278,54 +280,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnknownPart as error:
         print(f"{error}\n  Install it: {INSTALL}")
         return 1
-    settings = _settings(options)
-    measure_inference(rows, settings, options.clips, _say)
+    settings = conditions.settings(options)
+    measure_inference(rows, settings, options.clips, conditions.say)
     if options.steps > 0:
-        measure_training(rows, settings, options.steps, options.batch, _say)
-    environment = _environment(options, load_before)
+        measure_training(rows, settings, options.steps, options.batch, conditions.say)
+    environment = conditions.environment(
+        options.device,
+        load_before,
+        rounds=options.clips,
+        training_steps=options.steps,
+        batch=options.batch,
+    )
     print(", ".join(f"{name} {value}" for name, value in environment.items()), end="\n\n")
     print(table(rows, settings))
     if options.json:
         write_atomically(options.json, as_json(rows, environment))
     return 0
-
-
-def _settings(options: argparse.Namespace) -> list[Setting]:
-    if options.device == "cuda":
-        return [Setting("fp32", "cuda"), Setting("bf16", "cuda", half=True)]
-    return [Setting(f"{n} thread{'s' * (n > 1)}", threads=n) for n in options.threads]
-
-
-def _environment(options: argparse.Namespace, load_before: Sequence[float]) -> dict[str, Any]:
-    on_gpu = options.device == "cuda"
-    return {
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.cpu_count()} cores",
-        "machine": platform.machine(),
-        "rounds": options.clips,
-        "training steps": options.steps,
-        "batch": options.batch,
-        "load average before": round(load_before[0], 2),
-        "and behind": round(os.getloadavg()[0], 2),
-    }
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        numbers = [int(each) for each in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"expected whole numbers as in 1,2, got {text}")
-    return numbers
-
-
-def _positive(text: str) -> int:
-    return _numbers(text)[0]
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

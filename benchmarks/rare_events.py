@@ -17,12 +17,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import conditions
 import torch
 from clip_memory import clip_megabytes, clip_megabytes_on_gpu
 from interleaved import Setting, Timing
@@ -111,20 +111,20 @@ def as_json(subjects: Sequence[Subject], environment: Mapping[str, Any]) -> byte
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=_positive, default=5, help="timed rounds of inference")
+    parser.add_argument(
+        "--clips", type=conditions.positive, default=5, help="timed rounds of inference"
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a clip")
     parser.add_argument("--steps", type=int, default=3, help="timed training steps; 0: none")
     parser.add_argument(
-        "--batch", type=_positive, help="clips of a training batch, not the papers'"
+        "--batch", type=conditions.positive, help="clips of a training batch, not the papers'"
     )
-    parser.add_argument("--threads", type=_numbers, default=[1, 2], help="on a CPU, as in 1,2")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    conditions.add_options(parser)
     parser.add_argument("--only", nargs="+", choices=CONFIGURATIONS, metavar="NAME")
     parser.add_argument("--no-memory", action="store_true", help="saves a process per model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for a program")
     options = parser.parse_args(arguments)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU here; leave the option out")
+    conditions.check_device(parser, options.device)
 
     if options.seconds < SHORTEST_SECONDS:
         parser.error(f"--seconds: CNN14 halves time five times; give at least {SHORTEST_SECONDS}")
@@ -134,13 +134,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subjects = _subjects(options)
     if not subjects:
         return 1
-    settings = _settings(options)
-    measure_inference(subjects, settings, options.clips, _say)
+    settings = conditions.settings(options)
+    measure_inference(subjects, settings, options.clips, conditions.say)
     if options.steps > 0:
         # training on few threads says nothing that inference does not
         last = settings if options.device == "cuda" else settings[-1:]
-        measure_training(subjects, last, options.steps, _say)
-    environment = _environment(options, load_before)
+        measure_training(subjects, last, options.steps, conditions.say)
+    environment = conditions.environment(
+        options.device,
+        load_before,
+        clip_seconds=options.seconds,
+        rounds=options.clips,
+        training_steps=options.steps,
+    )
     print(", ".join(f"{name} {value}" for name, value in environment.items()), end="\n\n")
     print(tables(subjects, settings))
     if options.json:
@@ -152,7 +158,7 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
     """Builds what can be built, and says what has to be installed for the rest."""
     host, subjects = host_with_cnn14(), []
     chosen = options.only or list(CONFIGURATIONS)
-    progress = CountedWork("building and counting", _say)
+    progress = CountedWork("building and counting", conditions.say)
     for done, name in enumerate(chosen, 1):
         install = CONFIGURATIONS[name].install
         try:
@@ -172,44 +178,6 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
         subjects.append(subject)
         progress(done, len(chosen))
     return subjects
-
-
-def _settings(options: argparse.Namespace) -> list[Setting]:
-    if options.device == "cuda":
-        return [Setting("fp32", "cuda"), Setting("bf16", "cuda", half=True)]
-    return [Setting(f"{n} thread{'s' * (n > 1)}", threads=n) for n in options.threads]
-
-
-def _environment(options: argparse.Namespace, load_before: Sequence[float]) -> dict[str, Any]:
-    on_gpu = options.device == "cuda"
-    return {
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.cpu_count()} cores",
-        "machine": platform.machine(),
-        "clip seconds": options.seconds,
-        "rounds": options.clips,
-        "training steps": options.steps,
-        "load average before": round(load_before[0], 2),
-        "and behind": round(os.getloadavg()[0], 2),
-    }
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        numbers = [int(each) for each in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"expected whole numbers as in 1,2, got {text}")
-    return numbers
-
-
-def _positive(text: str) -> int:
-    return _numbers(text)[0]
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sedsdk.contract import Part, PartConfig, PostProcessor
-from sedsdk.types import Encoded, Features, FrameGrid, Inputs, Prediction, Targets
+from sedsdk.errors import ConfigError, did_you_mean
+from sedsdk.types import (
+    MAIN_STREAM,
+    Encoded,
+    Features,
+    FrameGrid,
+    Inputs,
+    Prediction,
+    Targets,
+)
 
 __all__ = [
     "Conditioner",
@@ -211,6 +220,26 @@ class Encoder(nn.Module, Part):
         super().__init__()
         self.config = config
         self.streams = dict(streams)
+
+    def labelled_stream(self, name: str) -> StreamSpec:
+        """Returns the spec of a stream whose frames are those that labels lie on.
+
+        Raises:
+            ConfigError: the pipeline has no such stream, or its frames are not those of "main".
+        """
+        who, streams = type(self).__name__, self.streams
+        if name not in streams:
+            raise ConfigError(
+                f'{who} reads stream "{name}", the pipeline has: {", ".join(streams)}.'
+                f"{did_you_mean(name, streams)} Set stream to one of them."
+            )
+        main = streams.get(MAIN_STREAM, streams[name])
+        if streams[name].grid != main.grid:
+            raise ConfigError(
+                f'{who} reads stream "{name}" with {streams[name].grid}, but labels lie on stream '
+                f'"{MAIN_STREAM}" with {main.grid}. Make their hops and centres equal.'
+            )
+        return streams[name]
 
     def forward(self, inputs: Inputs) -> Encoded:
         """Encodes a batch; see the class for what is kept."""

@@ -8,15 +8,19 @@ from typing import Any
 
 
 def pytest_configure() -> None:
-    """Lets hypothesis look through the loaded modules after speechbrain was imported.
+    """Sets hypothesis up: no deadlines, and a way around speechbrain's lazy modules.
 
-    Hypothesis asks every module for its `__file__`. speechbrain's lazy modules answer by importing
-    what they stand for, such as k2, and raise where that is not installed.
+    On a busy machine any example may take a while. Hypothesis asks every loaded module for its
+    `__file__`; speechbrain's lazy modules answer by importing what they stand for, such as k2, and
+    raise where that is not installed.
     """
     try:
+        from hypothesis import settings
         from hypothesis.internal.conjecture import providers
     except ImportError:
         return
+    settings.register_profile("no-deadline", deadline=None)
+    settings.load_profile("no-deadline")
     collect: Callable[[], Any] | None = getattr(providers, "_get_local_constants", None)
     if collect is None:
         return

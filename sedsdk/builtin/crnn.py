@@ -11,10 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sedsdk.contract import PartConfig
-from sedsdk.errors import ConfigError, did_you_mean
 from sedsdk.layers import MaskedBatchNorm, MaskedGru, time_mask
 from sedsdk.stages import EncodedSpec, Encoder, StreamSpec
-from sedsdk.types import MAIN_STREAM, Encoded, Features, Inputs, frame_mask
+from sedsdk.types import Encoded, Features, Inputs, frame_mask
 
 
 class CrnnConfig(PartConfig):
@@ -75,7 +74,7 @@ class Crnn(Encoder):
 
     def __init__(self, config: CrnnConfig, streams: Mapping[str, StreamSpec]) -> None:
         super().__init__(config, streams)
-        source = _stream(config.stream, streams)
+        source = self.labelled_stream(config.stream)
         bands, previous = source.size, 1
         self.blocks = nn.ModuleList()
         for channels, pool in zip(config.channels, config.frequency_pooling, strict=True):
@@ -108,22 +107,6 @@ class Crnn(Encoder):
         if self.recurrent is not None:
             x = self.recurrent(x, lengths)
         return Encoded(Features(self.dropout(x), lengths, features.grid), attention=maps)
-
-
-def _stream(name: str, streams: Mapping[str, StreamSpec]) -> StreamSpec:
-    """Returns the stream to read; its frames have to be those that labels lie on."""
-    if name not in streams:
-        raise ConfigError(
-            f'encoder crnn reads stream "{name}", the pipeline has: {", ".join(streams)}.'
-            f"{did_you_mean(name, streams)} Set stream to one of them."
-        )
-    main = streams.get(MAIN_STREAM, streams[name])
-    if streams[name].grid != main.grid:
-        raise ConfigError(
-            f'encoder crnn reads stream "{name}" with {streams[name].grid}, but labels lie on '
-            f'stream "{MAIN_STREAM}" with {main.grid}. Make their hops and centres equal.'
-        )
-    return streams[name]
 
 
 class _Block(nn.Module):

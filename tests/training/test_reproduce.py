@@ -365,8 +365,8 @@ import sys, threading
 from sedsdk.cli.child import end_with_standard_input
 with open(sys.argv[1], "wb", buffering=0) as pipe:
     end_with_standard_input()
-    pipe.write(b"alive")
     try:
+        pipe.write(b"alive")
         threading.Event().wait(600)
     except KeyboardInterrupt:
         pipe.write(b" interrupted")

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sedsdk import AudioError, ConfigError, EncodedSpec, Encoder, PartConfig, StreamSpec
-from sedsdk.errors import did_you_mean
-from sedsdk.types import MAIN_STREAM, Encoded, Features, Inputs
+from sedsdk import AudioError, EncodedSpec, Encoder, PartConfig, StreamSpec
+from sedsdk.types import Encoded, Features, Inputs
 from sedsdk_mmnet.stages import Activation, PlainStage, ResidualBlock, Upsampling
 from sedsdk_mmnet.time_layers import FrameNorm, TimeConv, max_pooled
 
@@ -69,7 +68,7 @@ class _Mmnet(Encoder):
 
     def __init__(self, config: MmnetConfig, streams: Mapping[str, StreamSpec]) -> None:
         super().__init__(config, streams)
-        source = self._source()
+        source = self.labelled_stream(config.stream)
         stem, *channels = config.channels
         self.time_reduction = math.prod(config.pooling)
         self.norm = FrameNorm(source.size)
@@ -88,21 +87,6 @@ class _Mmnet(Encoder):
             self.upsamplings.append(Upsampling(before, after, factor))
         self.dropout = nn.Dropout(config.dropout)
         self.spec = self._spec(source, given, sizes)
-
-    def _source(self) -> StreamSpec:
-        name, streams = self.config.stream, self.streams
-        if name not in streams:
-            raise ConfigError(
-                f'encoder {self.name} reads stream "{name}", the pipeline has: '
-                f"{', '.join(streams)}.{did_you_mean(name, streams)} Set stream to one of them."
-            )
-        main = streams.get(MAIN_STREAM, streams[name])
-        if streams[name].grid != main.grid:
-            raise ConfigError(
-                f'encoder {self.name} reads stream "{name}" with {streams[name].grid}, but labels '
-                f'lie on stream "{MAIN_STREAM}" with {main.grid}. Make their grids equal.'
-            )
-        return streams[name]
 
     def _spec(self, source: StreamSpec, given: list[int], upsampled: list[int]) -> EncodedSpec:
         pooling = self.config.pooling
