@@ -65,5 +65,7 @@ def _data_in_words(recipe: Recipe) -> str:
 
 def _labels_in_words(recipe: Recipe) -> str:
     if isinstance(recipe.data, RecordingsData):
-        return "Where the synthesiser placed isolated events."
+        weak = recipe.data.labels == "weak"
+        known = "Which isolated events the synthesiser mixed into a clip, not when."
+        return known if weak else "Where the synthesiser placed isolated events."
     return "The labels of the manifests, as their makers gave them."

@@ -9,6 +9,7 @@ from tone_recipes import PIPELINE
 from sedsdk.config import read_model
 from sedsdk.pipeline import Pipeline
 from sedsdk.training.batches import Share
+from sedsdk.training.card import card
 from sedsdk.training.prepare import prepare
 from sedsdk.training.recipe import Recipe
 
@@ -23,7 +24,7 @@ ON_DISK = {"training_mixtures": {**MIXTURES, "subset": "train"}}
 ON_THE_FLY = {"mixing": {"clip_seconds": 1, "presence": 1}}
 
 
-def _batch(host, folder, labels, data):
+def _recipe(labels, data) -> Recipe:
     values = {
         "pipeline": {**PIPELINE, "labels": ["babycry", "gunshot"]},
         "data": {
@@ -36,7 +37,11 @@ def _batch(host, folder, labels, data):
         },
         "training": {"steps_per_epoch": 2, "batch_size": 8},
     }
-    recipe = read_model(Recipe, values, "recipe")
+    return read_model(Recipe, values, "recipe")
+
+
+def _batch(host, folder, labels, data):
+    recipe = _recipe(labels, data)
     pipeline = Pipeline(recipe.pipeline, host, seed=0)
     prepared = prepare(recipe, pipeline, folder, Share(8), "cpu", lambda line: None, workers=1)
     prepared.batches.fit_frontends()
@@ -55,3 +60,9 @@ def test_weak_labels_are_the_strong_ones_without_times(host, tmp_path, data):
     assert torch.equal(weak.clip, strong.clip)
     assert 0 < weak.clip.sum() < weak.clip.numel()
     assert all(clip.events is not None for clip in validation)
+
+
+def test_the_card_says_what_was_known():
+    weak, strong = (card(_recipe(known, ON_THE_FLY), {}, None, "") for known in ("weak", "strong"))
+    assert weak.labels_source.endswith("not when.")
+    assert strong.labels_source.startswith("Where the synthesiser")
