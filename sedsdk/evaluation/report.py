@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sedsdk.config import PartRef, read_model
+from sedsdk.config import PartRef
 from sedsdk.errors import ConfigError, DataError
 from sedsdk.evaluation.bootstrap import Intervals, bootstrap_intervals
 from sedsdk.evaluation.clip_counts import COUNTS_NAME, ClipCounts
@@ -21,16 +19,14 @@ from sedsdk.evaluation.rates import ClassScores
 from sedsdk.evaluation.report_text import report_markdown
 from sedsdk.evaluation.tag_bootstrap import TagIntervals, tag_intervals
 from sedsdk.evaluation.tags import DEFAULT_THRESHOLD, TagScores, Thresholds
-from sedsdk.files import write_atomically
+from sedsdk.evaluation.written_report import WrittenReport, part_refs, plain_parts
 from sedsdk.types import ClipPrediction
 
 FORMAT = "sedsdk-report/1"
-JSON_NAME = "report.json"
-MARKDOWN_NAME = "report.md"
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(WrittenReport):
     """Every score of one test, with what it was computed from.
 
     Attributes:
@@ -181,10 +177,7 @@ class Report:
             }
             if with_psds
             else {},
-            postprocessors=tuple(
-                ref if isinstance(ref, PartRef) else read_model(PartRef, ref, "post-processor")
-                for ref in postprocessors
-            ),
+            postprocessors=part_refs(postprocessors),
             notes=tuple(notes),
         )
 
@@ -204,33 +197,20 @@ class Report:
             "tag_intervals": self.tag_intervals.as_dict(),
             "intervals": self.intervals.as_dict(),
             "psds": {name: score.as_dict() for name, score in self.psds.items()},
-            "postprocessors": [{"part": ref.part, **ref.options} for ref in self.postprocessors],
+            "postprocessors": plain_parts(self.postprocessors),
             "notes": list(self.notes),
         }
-
-    def to_json(self) -> str:
-        """Returns `to_dict` as strict JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
         """Returns the report as a page to read."""
         return report_markdown(self.to_dict())
 
-    def write(self, folder: str | Path) -> Path:
-        """Writes report.json, report.md, counts.json and tag_scores.npz, and returns the folder.
-
-        Each file appears whole or not at all; what the scores were computed from comes first, so
-        that it is there where there is a report.
-
-        Raises:
-            OSError: the folder or the disk cannot be written to.
-        """
-        folder = Path(folder)
-        write_atomically(folder / COUNTS_NAME, self.counts.to_json().encode())
-        write_atomically(folder / TAG_SCORES_NAME, self.clip_tags.to_bytes())
-        write_atomically(folder / JSON_NAME, self.to_json().encode())
-        write_atomically(folder / MARKDOWN_NAME, self.to_markdown().encode())
-        return folder
+    def beside(self) -> dict[str, bytes | None]:
+        """Returns counts.json and tag_scores.npz."""
+        return {
+            COUNTS_NAME: self.counts.to_json().encode(),
+            TAG_SCORES_NAME: self.clip_tags.to_bytes(),
+        }
 
 
 def _of(clip_ids: Sequence[str], named: Mapping[str, str] | None) -> dict[str, str] | None:

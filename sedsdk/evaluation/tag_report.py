@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sedsdk.config import PartRef, read_model
+from sedsdk.config import PartRef
 from sedsdk.errors import DataError
 from sedsdk.evaluation.clip_counts import COUNTS_NAME
 from sedsdk.evaluation.clip_tags import TAG_SCORES_NAME, ClipTags
-from sedsdk.evaluation.report import JSON_NAME, MARKDOWN_NAME
 from sedsdk.evaluation.report_text import tag_report_markdown
 from sedsdk.evaluation.tag_bootstrap import TagIntervals, tag_intervals
 from sedsdk.evaluation.tags import TagScores
-from sedsdk.files import write_atomically
+from sedsdk.evaluation.written_report import WrittenReport, part_refs, plain_parts
 
 FORMAT = "sedsdk-tag-report/1"
 
 
 @dataclass(frozen=True)
-class TagReport:
+class TagReport(WrittenReport):
     """Every score of tags of one test, with what it was computed from.
 
     Attributes:
@@ -94,10 +91,7 @@ class TagReport:
             tags=clips.scores(),
             intervals=tag_intervals(clips, resamples=resamples, confidence=confidence, seed=seed),
             clips=clips,
-            postprocessors=tuple(
-                ref if isinstance(ref, PartRef) else read_model(PartRef, ref, "post-processor")
-                for ref in postprocessors
-            ),
+            postprocessors=part_refs(postprocessors),
             notes=tuple(notes),
         )
 
@@ -113,31 +107,14 @@ class TagReport:
             "seconds": self.seconds,
             "tags": self.tags.as_dict(),
             "tag_intervals": self.intervals.as_dict(),
-            "postprocessors": [{"part": ref.part, **ref.options} for ref in self.postprocessors],
+            "postprocessors": plain_parts(self.postprocessors),
             "notes": list(self.notes),
         }
-
-    def to_json(self) -> str:
-        """Returns `to_dict` as strict JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
         """Returns the report as a page to read."""
         return tag_report_markdown(self.to_dict())
 
-    def write(self, folder: str | Path) -> Path:
-        """Writes tag_scores.npz, report.json and report.md, and returns the folder.
-
-        Each file appears whole or not at all; the scores of the clips come first, so that where
-        there is a report, there are scores. The event counts of an earlier report in this folder
-        go: they belong to other scores.
-
-        Raises:
-            OSError: the folder or the disk cannot be written to.
-        """
-        folder = Path(folder)
-        write_atomically(folder / TAG_SCORES_NAME, self.clips.to_bytes())
-        (folder / COUNTS_NAME).unlink(missing_ok=True)
-        write_atomically(folder / JSON_NAME, self.to_json().encode())
-        write_atomically(folder / MARKDOWN_NAME, self.to_markdown().encode())
-        return folder
+    def beside(self) -> dict[str, bytes | None]:
+        """Returns tag_scores.npz, and that there are no event counts."""
+        return {TAG_SCORES_NAME: self.clips.to_bytes(), COUNTS_NAME: None}

@@ -7,6 +7,7 @@ import pytest
 from sedsdk import Host, Pipeline
 from sedsdk.training.recipe import load_recipe
 
+pytest.importorskip("yaml", reason="recipes are YAML: pip install 'sedsdk[train]'")
 HOST = Host(allow=["edc"])
 RECIPES = sorted(HOST.recipes())
 METHODS = 12

@@ -7,6 +7,7 @@ import pytest
 from sedsdk import Host, Pipeline
 from sedsdk.training.recipe import load_recipe
 
+pytest.importorskip("yaml", reason="recipes are YAML: pip install 'sedsdk[train]'")
 HOST = Host(allow=["mmnet"])
 OWN = [name for name in HOST.recipes() if name.startswith("mmnet/")]
 DCASE17 = [name for name in OWN if name.startswith("mmnet/dcase17")]
