@@ -9,8 +9,10 @@ import pytest
 import soundfile
 
 from sedsdk.data.corpus import SPLITS
+from sedsdk.data.datasets import chime_home, dcase2017_task4, domestic_lists
 from sedsdk.host import Host
 from sedsdk.pipeline import Pipeline
+from sedsdk.training.recipe import load_recipe
 from sedsdk.training.reproduction.data import DataChoice
 from sedsdk.training.reproduction.plan import load_plan
 from sedsdk.training.reproduction.runs import Run, distinct_runs, planned_rows
@@ -58,6 +60,20 @@ def test_a_tagging_paper_reads_its_data_set_by_the_reader(
         assert host.load_dataset(data.name)
         assert "tag_threshold" in [ref.part for ref in run.recipe.pipeline.postprocessors]
         Pipeline(run.recipe.pipeline, host)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "labels"),
+    [
+        ("edc/dcase", domestic_lists.LABELS),
+        ("edc/chime", tuple(chime_home.LETTERS.values())),
+        ("mmnet/dcase17", dcase2017_task4.LABELS),
+    ],
+)
+def test_a_recipe_has_the_labels_of_its_data_set(
+    recipe: str, labels: tuple[str, ...], host: Host
+) -> None:
+    assert load_recipe(recipe, host).pipeline.labels == labels
 
 
 def test_audioset_says_itself_which_classes_there_are(host: Host, tmp_path: Path) -> None:
