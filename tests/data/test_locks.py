@@ -20,9 +20,8 @@ import os, signal, sys
 from pathlib import Path
 from sedsdk.data.locks import exclusive
 with exclusive(Path(sys.argv[1]), "a cake"):
-    if os.fork() == 0:
-        signal.pause()
-    print("held", flush=True)
+    if os.fork() == 0:  # says so itself: only now has it closed its copy of the lock
+        print("held", flush=True)
     signal.pause()
 """
 
