@@ -1,0 +1,139 @@
+"""Runs a plan over one segment in one piece, out of place: with gradients, and easy to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from kaldi_bridge.graph.lazy import Core
+from kaldi_bridge.graph.plan import LinearStep, OtherStep, Plan, SharedStep, Step, Value
+from kaldi_bridge.graph.pointwise import apply
+
+
+class Taken(Protocol):
+    """Gives computed rows."""
+
+    def take(self, core: Core, start: int, stop: int) -> Tensor:
+        """Returns rows `start` to `stop` of a core; one row if it is the same for all of them."""
+        ...
+
+
+class Rows:
+    """Computed rows of each core, with the number of the first one."""
+
+    def __init__(self) -> None:
+        self.of: dict[Core, tuple[Tensor, int]] = {}
+
+    def take(self, core: Core, start: int, stop: int) -> Tensor:
+        """Returns rows `start` to `stop`; a steady core's one row is broadcast."""
+        values, first = self.of[core]
+        return values if core.steady else values[start - first : stop - first]
+
+
+def run(plan: Plan, frames: Tensor, steady: Mapping[str, Tensor], n_rows: int) -> dict[str, Tensor]:
+    """Computes every output of a plan for one segment.
+
+    Args:
+        plan: what to compute.
+        frames: features [past + n_rows + future, phases, F]; see `Plan.past`.
+        steady: other inputs by name, each [K].
+        n_rows: output rows.
+
+    Returns:
+        Per node [n_rows, output phases, D].
+    """
+    rows = Rows()
+    for (name, phase), core in plan.inputs.items():
+        if core.steady:
+            rows.of[core] = (steady[name].to(frames.dtype)[None], 0)
+        else:
+            rows.of[core] = (frames[:, phase], -plan.past)
+    end = n_rows + plan.future  # rows of input are known up to here
+    for step in plan.steady_steps:
+        run_step(step, rows, lambda core: (0, 1))
+    for step in plan.steps:
+        run_step(step, rows, lambda core: (plan.first[core], end - plan.delay[core]))
+    return {
+        name: torch.stack([compute(value, rows, 0, n_rows) for value in values], dim=1)
+        for name, values in plan.outputs.items()
+    }
+
+
+def compute(value: Value, rows: Taken, start: int, stop: int) -> Tensor:
+    """Returns rows of a value [stop - start, dim]."""
+    if len(value.pieces) == 1 and isinstance(value.pieces[0].target, slice):
+        piece = value.pieces[0]
+        if piece.target == slice(0, value.dim):
+            source = rows.take(piece.core, start + piece.shift, stop + piece.shift)
+            result = source[:, piece.source]
+            if isinstance(piece.scale, Tensor) or piece.scale != 1.0:
+                result = result * piece.scale
+            if value.constant is not None:
+                result = result + value.constant
+            return result.expand(stop - start, -1)
+    parts = [
+        rows.take(piece.core, start + piece.shift, stop + piece.shift)[:, piece.source]
+        for piece in value.pieces
+    ]
+    example = parts[0] if parts else value.constant
+    assert example is not None
+    result = example.new_zeros(stop - start, value.dim)
+    if value.constant is not None:
+        result = result + value.constant
+    for piece, part in zip(value.pieces, parts, strict=True):
+        index = torch.arange(value.dim, device=part.device)[piece.target]
+        result = result.index_add(1, index, (part * piece.scale).expand(stop - start, -1))
+    return result
+
+
+def run_step(step: Step, rows: Rows, extent: Callable[[Core], tuple[int, int]]) -> None:
+    """Computes one step's cores over the rows that `extent` says, into `rows`."""
+    if isinstance(step, SharedStep):
+        for index, part in enumerate(step.steps):
+            start, stop = extent(part.out)
+            total: Tensor | None = None
+            for shared in step.reads:
+                for reader, shift, column in shared.readers:
+                    if reader != index:
+                        continue
+                    source = rows.take(shared.core, start + shift, stop + shift)[:, shared.columns]
+                    product = source @ shared.weight[:, column : column + part.out.dim]
+                    total = product if total is None else total + product
+            assert total is not None
+            rows.of[part.out] = (_finish(part, total, rows, start, stop), start)
+        return
+    out = step.out if isinstance(step, LinearStep) else step.operation.out
+    start, stop = extent(out)
+    if isinstance(step, OtherStep):
+        values = [compute(value, rows, start, stop) for value in step.values]
+        rows.of[out] = (apply(step.operation, values), start)
+        return
+    sources = [
+        rows.take(read.core, start + read.shift, stop + read.shift)[:, read.columns]
+        for read in step.reads
+    ]
+    if step.tiles:
+        spliced = torch.cat(sources, dim=1)
+        total = torch.cat([spliced @ tile for tile in step.tiles], dim=1)
+    else:
+        example = next(iter(rows.of.values()))[0]
+        total = example.new_zeros(stop - start, out.dim)
+        for source, weight in zip(sources, step.weights, strict=True):
+            total = total + source @ weight
+    rows.of[out] = (_finish(step, total, rows, start, stop), start)
+
+
+def _finish(step: LinearStep, total: Tensor, rows: Rows, start: int, stop: int) -> Tensor:
+    for core, weight in step.steady:
+        total = total + rows.take(core, start, stop) @ weight
+    if step.bias is not None:
+        total = total + step.bias
+    if step.relu:
+        total = total.clamp_min(0) if step.floor is None else torch.maximum(total, step.floor)
+    if step.rest is not None:
+        core, shift, factor = step.rest
+        total = total + factor * rows.take(core, start + shift, stop + shift)
+    return total

@@ -1,0 +1,381 @@
+"""A folded graph as a list of steps: what is multiplied with what, and how rows line up.
+
+How a linear layer reads several shifted or phase-wise sources is chosen by what it costs:
+
+- one source: the product reads it in place;
+- a narrowing layer (1536 → 160): each source is multiplied once with the weights of all its readers
+  side by side, and the narrow results are added, shifted (`SharedStep`);
+- a widening layer (160 → 1536): its narrow sources are laid side by side ("splice");
+- otherwise one product per source adds to the result in place ("accumulate").
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kaldi_bridge.graph.folding import sources
+from kaldi_bridge.graph.lazy import Core, Indices, Lazy, Term
+from kaldi_bridge.graph.lowering import Graph, Key
+from kaldi_bridge.graph.operations import Linear, Operation
+
+NARROWING = 2  # a layer narrows if its input has at least this many times its output's columns
+ACCUMULATED = 128  # products below this many columns are too thin to stand alone
+TILE_COLUMNS = 384
+TILE_MULTIPLE = 32
+Columns = slice | Tensor
+
+
+@dataclass(eq=False)
+class Read:
+    """Columns of a core, `shift` rows later."""
+
+    core: Core
+    shift: int
+    columns: slice
+
+
+@dataclass(eq=False)
+class Piece:
+    """One term of a value to be computed: target columns += source columns · scale."""
+
+    core: Core
+    shift: int
+    source: Columns
+    target: Columns
+    scale: Tensor | float
+
+
+@dataclass(eq=False)
+class LinearStep:
+    """out = cut(Σ reads · weights + steady · weights + bias) + factor · rest.
+
+    Attributes:
+        out: core that is computed.
+        reads: shifted columns of cores.
+        weights: per read, [columns, out]; only for "accumulate".
+        tiles: weights of all reads, one under the other, cut into tiles of columns so narrow that a
+            tile's result stays in the cache until the cut and the bypass are done.
+        steady: cores that are one row per segment, with their weights.
+        bias: [out] or None.
+        relu: cuts at zero, or at `floor` [out].
+        rest: core, shift and factor of the bypass, or None.
+        way: how several reads are combined.
+    """
+
+    out: Core
+    reads: list[Read]
+    weights: list[Tensor]
+    steady: list[tuple[Core, Tensor]]
+    bias: Tensor | None
+    relu: bool
+    floor: Tensor | None
+    rest: tuple[Core, int, float] | None
+    way: Literal["direct", "splice", "accumulate"]
+    tiles: list[Tensor] = field(default_factory=list)
+
+    def cut(self, columns: int) -> None:
+        """Lays the weights under one another and cuts them into tiles; frees the originals."""
+        if self.way == "accumulate" or not self.weights:
+            return
+        whole = torch.cat(self.weights) if len(self.weights) > 1 else self.weights[0]
+        out = whole.shape[1]
+        finishing = self.relu or self.rest is not None
+        n_tiles = -(-out // columns) if finishing else 1
+        width = -(-out // n_tiles)
+        width = -(-width // TILE_MULTIPLE) * TILE_MULTIPLE if n_tiles > 1 else out
+        self.tiles = [
+            whole[:, start : start + width].contiguous() for start in range(0, out, width)
+        ]
+        self.weights = []
+
+
+@dataclass(eq=False)
+class SharedRead:
+    """One core, multiplied once for all of its readers.
+
+    Attributes:
+        core: what is read, and which of its columns.
+        columns: of the core.
+        weight: [columns, readers · out].
+        readers: index of the reading step, shift, first column of its part of the product.
+    """
+
+    core: Core
+    columns: slice
+    weight: Tensor
+    readers: list[tuple[int, int, int]]
+
+
+@dataclass(eq=False)
+class SharedStep:
+    """All phases of a narrowing linear layer."""
+
+    steps: list[LinearStep]
+    reads: list[SharedRead]
+
+
+@dataclass(eq=False)
+class OtherStep:
+    """Any other operation, with its sources as pieces to compute."""
+
+    operation: Operation
+    values: list[Value]
+
+
+@dataclass(eq=False)
+class Value:
+    """A lazy value ready to be computed: pieces and a constant [dim] or None."""
+
+    dim: int
+    pieces: list[Piece]
+    constant: Tensor | None
+
+
+Step = LinearStep | SharedStep | OtherStep
+
+
+@dataclass(eq=False)
+class Plan:
+    """What to run.
+
+    Attributes:
+        phases: frames per row.
+        subsampling: frames per output row that is asked for.
+        inputs: fed cores by node and phase.
+        steps: for every row.
+        steady_steps: for every segment, before its rows.
+        outputs: values by node, one per output phase.
+        delay: rows that a core lags behind the input.
+        first: first row of a core that the outputs need, counted from the first output row (≤ 0).
+        past, future: rows of input needed before and behind the output rows.
+        readers: per core, those that read it, each with its smallest shift.
+        dtype, device: of the weights.
+    """
+
+    phases: int
+    subsampling: int
+    inputs: dict[Key, Core]
+    steps: list[Step]
+    steady_steps: list[Step]
+    outputs: dict[str, list[Value]]
+    delay: dict[Core, int] = field(default_factory=dict)
+    first: dict[Core, int] = field(default_factory=dict)
+    past: int = 0
+    future: int = 0
+    output_delay: dict[str, int] = field(default_factory=dict)
+    readers: dict[Core, list[tuple[Core | str, int]]] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+def make_plan(graph: Graph, dtype: torch.dtype, device: torch.device) -> Plan:
+    """Turns a folded graph into steps with weights of one type on one device."""
+    builder = _Builder(dtype, device)
+    steps: list[Step] = []
+    steady: list[Step] = []
+    by_name: dict[str, list[LinearStep]] = defaultdict(list)
+    for operation in graph.operations:
+        step = builder.step(operation)
+        (steady if operation.out.steady else steps).append(step)
+        if isinstance(step, LinearStep) and not operation.out.steady:
+            by_name[operation.out.name].append(step)
+    for group in by_name.values():
+        if all(_narrows(step) for step in group):
+            position = steps.index(group[-1])
+            steps[position] = _shared(group)
+            for step in group[:-1]:
+                steps.remove(step)
+    for step in [*steps, *steady]:
+        if isinstance(step, LinearStep):
+            step.cut(TILE_COLUMNS)
+    outputs = {
+        name: [builder.value(value) for value in values] for name, values in graph.outputs.items()
+    }
+    plan = Plan(graph.phases, graph.subsampling, graph.inputs, steps, steady, outputs)
+    plan.dtype, plan.device = dtype, device
+    _align(plan, graph)
+    return plan
+
+
+class _Builder:
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+
+    def step(self, operation: Operation) -> Step:
+        if isinstance(operation, Linear):
+            return self.linear(operation)
+        return OtherStep(operation, [self.value(value) for value in operation.sources])
+
+    def linear(self, operation: Linear) -> LinearStep:
+        value = operation.sources[0]
+        bias = operation.bias
+        if value.constant is not None:
+            carried = operation.weight @ value.constant
+            bias = carried if bias is None else bias + carried
+        grouped: dict[tuple[Core, int], list[Term]] = defaultdict(list)
+        for term in value.terms:
+            grouped[term.core, term.shift].append(term)
+        reads, weights, steady = [], [], []
+        for (core, shift), terms in grouped.items():
+            columns, weight = self._taken(operation.weight, terms)
+            if core.steady and not operation.out.steady:
+                whole = weight.new_zeros(core.dim, weight.shape[1])
+                whole[columns] = weight
+                steady.append((core, whole))
+            else:
+                reads.append(Read(core, shift, columns))
+                weights.append(weight)
+        rest = None
+        if operation.rest is not None:
+            term = operation.rest.terms[0]
+            rest = (term.core, term.shift, term.factor)
+        return LinearStep(
+            operation.out,
+            reads,
+            weights,
+            steady,
+            self._cast(bias),
+            operation.relu,
+            self._cast(operation.floor),
+            rest,
+            _way(weights),
+        )
+
+    def _taken(self, weight: Tensor, terms: list[Term]) -> tuple[slice, Tensor]:
+        """Weights of one core's columns: [columns, out]."""
+        used = np.concatenate([term.source for term in terms])
+        first, last = int(used.min()), int(used.max()) + 1
+        if len(terms) == 1 and _run(terms[0].source) is not None:
+            target = terms[0].target
+            run = _run(target)
+            chosen = weight[:, run if run is not None else torch.from_numpy(target)]
+            scale = terms[0].scale()
+            if isinstance(scale, Tensor) or scale != 1.0:
+                chosen = chosen * scale
+            return slice(first, last), self._kept(chosen.t())
+        taken = weight.new_zeros(last - first, weight.shape[0])
+        for term in terms:
+            columns = weight[:, torch.from_numpy(term.target).to(weight.device)] * term.scale()
+            place = torch.from_numpy(term.source - first).to(weight.device)
+            taken = taken.index_add(0, place, columns.t())
+        return slice(first, last), self._kept(taken)
+
+    def _kept(self, weight: Tensor) -> Tensor:
+        return weight.to(self.device, self.dtype).contiguous()
+
+    def _cast(self, values: Tensor | None) -> Tensor | None:
+        return None if values is None else values.to(self.device, self.dtype)
+
+    def value(self, value: Lazy) -> Value:
+        pieces = [
+            Piece(
+                term.core,
+                term.shift,
+                self._columns(term.source),
+                self._columns(term.target),
+                self._scale(term),
+            )
+            for term in value.terms
+        ]
+        return Value(value.dim, pieces, self._cast(value.constant))
+
+    def _scale(self, term: Term) -> Tensor | float:
+        scale = term.scale()
+        return scale.to(self.device, self.dtype) if isinstance(scale, Tensor) else scale
+
+    def _columns(self, indices: Indices) -> Columns:
+        run = _run(indices)
+        return run if run is not None else torch.from_numpy(indices).to(self.device)
+
+
+def _run(indices: Indices) -> slice | None:
+    """The indices as a slice, if they count up by one."""
+    first = int(indices[0])
+    if (indices == np.arange(first, first + len(indices))).all():
+        return slice(first, first + len(indices))
+    return None
+
+
+def _way(weights: list[Tensor]) -> Literal["direct", "splice", "accumulate"]:
+    if len(weights) <= 1:
+        return "direct"
+    out = weights[0].shape[1]
+    thin = min(len(weight) for weight in weights) < ACCUMULATED or out < ACCUMULATED
+    widening = sum(len(weight) for weight in weights) <= out
+    return "splice" if thin or widening else "accumulate"
+
+
+def _narrows(step: LinearStep) -> bool:
+    return (
+        len(step.reads) > 1
+        and not step.steady
+        and not step.relu
+        and step.rest is None
+        and all(len(weight) >= NARROWING * weight.shape[1] for weight in step.weights)
+    )
+
+
+def _shared(group: list[LinearStep]) -> SharedStep:
+    found: dict[tuple[Core, int, int], list[tuple[int, int, Tensor]]] = defaultdict(list)
+    for index, step in enumerate(group):
+        for read, weight in zip(step.reads, step.weights, strict=True):
+            key = (read.core, read.columns.start, read.columns.stop)
+            found[key].append((index, read.shift, weight))
+    reads = []
+    for (core, start, stop), uses in found.items():
+        out = group[0].out.dim
+        readers = [(index, shift, number * out) for number, (index, shift, _) in enumerate(uses)]
+        weight = torch.cat([weight for _, _, weight in uses], dim=1).contiguous()
+        reads.append(SharedRead(core, slice(start, stop), weight, readers))
+    for step in group:
+        step.weights = []
+    return SharedStep(group, reads)
+
+
+def _align(plan: Plan, graph: Graph) -> None:
+    """Delays from the inputs forwards, needed rows from the outputs backwards."""
+    readers: dict[Core, dict[Core | str, int]] = defaultdict(dict)
+    delay = {core: 0 for core in graph.inputs.values() if not core.steady}
+    first: dict[Core, int] = {}
+    last: dict[Core, int] = {}
+    for operation in graph.operations:
+        moving = [
+            term
+            for value in sources(operation)
+            for term in value.terms
+            if not term.core.steady and not operation.out.steady
+        ]
+        for term in moving:
+            known = readers[term.core].get(operation.out, term.shift)
+            readers[term.core][operation.out] = min(known, term.shift)
+        if moving:
+            delay[operation.out] = max(delay[term.core] + term.shift for term in moving)
+    for name, values in graph.outputs.items():
+        moving = [term for value in values for term in value.terms if not term.core.steady]
+        plan.output_delay[name] = max((delay[term.core] + term.shift for term in moving), default=0)
+        for term in moving:
+            known = readers[term.core].get(name, term.shift)
+            readers[term.core][name] = min(known, term.shift)
+            first[term.core] = min(first.get(term.core, 0), term.shift)
+            last[term.core] = max(last.get(term.core, term.shift), term.shift)
+    for operation in reversed(graph.operations):
+        if operation.out.steady:
+            continue
+        for value in sources(operation):
+            for term in value.terms:
+                core = term.core
+                low = first[operation.out] + term.shift
+                high = last[operation.out] + term.shift
+                first[core] = min(first.get(core, low), low)
+                last[core] = max(last.get(core, high), high)
+    fed = [core for core in graph.inputs.values() if not core.steady]
+    plan.past = max(0, -min((first[core] for core in fed), default=0))
+    plan.future = max([0, *(last[core] for core in fed), *plan.output_delay.values()])
+    plan.delay, plan.first = delay, first
+    plan.readers = {core: list(found.items()) for core, found in readers.items()}
