@@ -42,6 +42,7 @@ from kaldi_bridge.nnet3.network import (
     Network,
     OutputNode,
 )
+from kaldi_bridge.nnet3.timing import modulus
 
 FEATURES = "input"
 Key = tuple[str, int]
@@ -73,19 +74,6 @@ class Graph:
     inputs: dict[Key, Core]
     operations: list[Operation]
     outputs: dict[str, list[Lazy]]
-
-
-def modulus(network: Network) -> int:
-    """Returns the least common multiple of the moduli of `Round` and `Switch` in the network."""
-    found = 1
-    for node in network.nodes.values():
-        if isinstance(node, ComponentNode | OutputNode):
-            for part in _walk(node.input):
-                if isinstance(part, Round):
-                    found = lcm(found, part.modulus)
-                elif isinstance(part, Switch):
-                    found = lcm(found, len(part.parts))
-    return found
 
 
 def lower(network: Network, nodes: Sequence[str], subsampling: int, weights: Weights) -> Graph:

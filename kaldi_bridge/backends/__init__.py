@@ -1,0 +1,1 @@
+"""Other programs that compute the same numbers, behind the same interface."""

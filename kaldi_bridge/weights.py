@@ -1,0 +1,87 @@
+"""A network's numbers as parameters and buffers of a torch module."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaldi_bridge.nnet3.network import Component, Field, Network
+
+LEARNED = {"LinearParams", "BiasParams", "Params", "Scales", "Offsets"}
+"""Fields that Kaldi trains; in components whose name begins with "Fixed" they are fixed."""
+STATISTICS = {"StatsMean", "StatsVar", "Bias"}
+
+
+class NetworkWeights(nn.Module):
+    """Parameters (what Kaldi trains) and buffers (statistics, fixed transforms) of a network.
+
+    A tensor is called "component/Field", as in "tdnnf2.linear/LinearParams", with the dots of the
+    component written as ":" because torch reserves them. All are frozen until somebody calls
+    `requires_grad_`. Float32.
+    """
+
+    def __init__(self, network: Network) -> None:
+        """Args:
+        network: where the numbers come from; its arrays are not copied where they are float32.
+        """
+        super().__init__()
+        self._names: dict[tuple[str, str], str] = {}
+        for component in network.components.values():
+            for field in component.fields:
+                values = _tensor(component, field)
+                if values is None:
+                    continue
+                name = f"{component.name}/{field.token}".replace(".", ":")
+                self._names[component.name, field.token] = name
+                if field.token in LEARNED and not component.kind.startswith("Fixed"):
+                    self.register_parameter(name, nn.Parameter(values, requires_grad=False))
+                else:
+                    self.register_buffer(name, values)
+
+    def forward(self, component: str, token: str) -> Tensor:
+        """Returns the field `token` of a component, at least float32, with its gradient.
+
+        Raises:
+            KeyError: there is no such field.
+        """
+        values: Tensor = getattr(self, self._names[component, token])
+        return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+    def values(self) -> list[Tensor]:
+        """Returns every tensor, parameters first."""
+        return [*self.parameters(), *self.buffers()]
+
+    def of(self, component: str) -> list[nn.Parameter]:
+        """Returns a component's parameters; none if it has none."""
+        found = (
+            self._parameters.get(name)
+            for (owner, _), name in self._names.items()
+            if owner == component
+        )
+        return [parameter for parameter in found if parameter is not None]
+
+    def written_into(self, network: Network) -> Network:
+        """Returns the network with the numbers that are here now, for writing."""
+        components = {}
+        for name, component in network.components.items():
+            fields = tuple(self._updated(component, field) for field in component.fields)
+            components[name] = Component(component.kind, name, fields)
+        return Network(dict(network.nodes), components)
+
+    def _updated(self, component: Component, field: Field) -> Field:
+        name = self._names.get((component.name, field.token))
+        if name is None:
+            return field
+        assert isinstance(field.value, np.ndarray)
+        values = getattr(self, name).detach().cpu().double().numpy().astype(field.value.dtype)
+        return Field(field.token, field.kind, values)
+
+
+def _tensor(component: Component, field: Field) -> Tensor | None:
+    if field.kind not in ("vector", "matrix"):
+        return None
+    if field.token not in LEARNED and field.token not in STATISTICS:
+        return None
+    array = component.array(field.token)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
