@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -20,6 +19,7 @@ from kaldi_bridge.embedding_stream import EmbeddingStream, NetworkStream
 from kaldi_bridge.errors import NotSupported, ShapeError
 from kaldi_bridge.features import FeatureOptions, compute_features
 from kaldi_bridge.graph import functional
+from kaldi_bridge.graph.lowering import chunk_unit, reads
 from kaldi_bridge.graph.plan import Plan
 from kaldi_bridge.ivectors import ExtractorFiles, IvectorExtractor
 from kaldi_bridge.ivectors.cmvn import CmvnOptions, OnlineCmvn
@@ -27,10 +27,10 @@ from kaldi_bridge.ivectors.files import read_cmvn_sums
 from kaldi_bridge.nnet3.checking import check_dimensions
 from kaldi_bridge.nnet3.network import InputNode
 from kaldi_bridge.nnet3.reading import Model, read_model
-from kaldi_bridge.nnet3.timing import context, modulus
+from kaldi_bridge.nnet3.timing import context
 from kaldi_bridge.nnet3.writing import write_model
 from kaldi_bridge.passes import Pass
-from kaldi_bridge.plans import Plans, reads
+from kaldi_bridge.plans import Plans
 from kaldi_bridge.weights import NetworkWeights
 
 if TYPE_CHECKING:
@@ -189,12 +189,12 @@ class AcousticModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Type that is computed in."""
-        return self.weights.values()[0].dtype
+        return self.weights.stored.dtype
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.weights.values()[0].device
+        return self.weights.device
 
     def node_dim(self, node: str) -> int:
         """Returns the width of a node.
@@ -213,7 +213,7 @@ class AcousticModel(nn.Module):
     def needs_ivectors(self, node: str) -> bool:
         """Returns whether a node depends on the i-vector."""
         self._check_node(node)
-        return IVECTOR in reads(self.network, node)
+        return IVECTOR in reads(self.network, [node])
 
     def output_lengths(self, lengths: Tensor, subsampling: int | None = None) -> Tensor:
         """Frames of features per clip [B] → rows of activations per clip [B]."""
@@ -480,7 +480,8 @@ class AcousticModel(nn.Module):
         factor = self._factor(subsampling)
         plan = self._plans.get((node,), factor)
         online = self.needs_ivectors(node) and ivector is None
-        chunk = chunk_frames(frames_per_chunk, plan.phases) if online else None
+        unit = chunk_unit(self.network, [node], factor)
+        chunk = chunk_frames(frames_per_chunk, unit) if online else None
         period = self.extractor.period if online and self.extractor else DEFAULT_PERIOD
         steady = {} if ivector is None else {IVECTOR: ivector}
         return NetworkStream(plan, node, chunk, period, steady)
@@ -498,8 +499,7 @@ class AcousticModel(nn.Module):
         period = ivector_period or (self._extractor.period if self._extractor else DEFAULT_PERIOD)
         if self._pykaldi is not None:
             return self._by_pykaldi(clips, counts, vectors, names, factor, frames_per_chunk, period)
-        phases = lcm(factor, modulus(self.network))
-        size = chunk_frames(frames_per_chunk, phases)
+        size = chunk_frames(frames_per_chunk, chunk_unit(self.network, names, factor))
         jobs = []
         for clip, count, vector in zip(clips, counts, vectors, strict=True):
             online = vector is not None and vector.dim() == 2

@@ -39,8 +39,8 @@ class Chunk:
         return self.first + (last_output - self.first) // 2
 
 
-def chunk_frames(frames_per_chunk: int | None, phases: int) -> int | None:
-    """Returns the chunk's frames as Kaldi rounds them, up to whole rows; None stands for all.
+def chunk_frames(frames_per_chunk: int | None, unit: int) -> int | None:
+    """Returns the chunk's frames as Kaldi rounds them, up to a multiple of `unit`; None for all.
 
     Raises:
         ShapeError: less than one frame.
@@ -49,7 +49,7 @@ def chunk_frames(frames_per_chunk: int | None, phases: int) -> int | None:
         return None
     if frames_per_chunk < 1:
         raise ShapeError(f"frames_per_chunk is {frames_per_chunk}; give 1 or more, or None.")
-    return -(-frames_per_chunk // phases) * phases
+    return -(-frames_per_chunk // unit) * unit
 
 
 def cut(n_frames: int, size: int | None) -> Iterator[Chunk]:

@@ -258,3 +258,12 @@ def as_float(word: bytes) -> float:
     if b"_" in word:  # Python's digits in groups: not Kaldi's
         raise ValueError
     return float(word)
+
+
+def is_real(word: bytes) -> bool:
+    """Returns whether a word is a real number, as Kaldi spells them."""
+    try:
+        as_float(word)
+    except ValueError:
+        return False
+    return True

@@ -210,7 +210,7 @@ class Report:
     worst_seconds: float = 0.0
     slowest: str = ""
     worst_memory: int = 0
-    worst_ratio: float = 0.0
+    greediest_bytes: int = 0  # size of the file that took it
 
     def add(self, outcome: Outcome, name: str, size: int) -> None:
         """Counts one case of a file of `size` bytes."""
@@ -218,8 +218,8 @@ class Report:
         self.kinds[outcome.kind] += 1
         if outcome.seconds > self.worst_seconds:
             self.worst_seconds, self.slowest = outcome.seconds, name
-        self.worst_memory = max(self.worst_memory, outcome.memory)
-        self.worst_ratio = max(self.worst_ratio, outcome.memory / max(size, 1))
+        if outcome.memory > self.worst_memory:
+            self.worst_memory, self.greediest_bytes = outcome.memory, size
         if outcome.wrong:
             self.wrong.append(f"{name}: {outcome.wrong}")
 
@@ -302,8 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind, count in report.kinds.most_common():
         print(f"  {kind:<17} {count}")
     print(f"worst time          {report.worst_seconds:.3f} s ({report.slowest})")
-    memory = f"{report.worst_memory / 2**20:.2f} MiB, {report.worst_ratio:.2f} times the file"
-    print(f"worst extra memory  {memory}")
+    size = f"for a file of {report.greediest_bytes / 2**20:.2f} MiB"
+    print(f"worst extra memory  {report.worst_memory / 2**20:.2f} MiB {size}")
     print(f"must not happen     {len(report.wrong)}")
     for line in report.wrong[:20]:
         print(f"  {line}")

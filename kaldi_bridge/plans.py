@@ -9,7 +9,7 @@ import torch
 from kaldi_bridge.graph.folding import fold
 from kaldi_bridge.graph.lowering import lower
 from kaldi_bridge.graph.plan import Plan, make_plan
-from kaldi_bridge.nnet3.network import ComponentNode, DimRangeNode, Network, OutputNode
+from kaldi_bridge.nnet3.network import Network
 from kaldi_bridge.weights import NetworkWeights
 
 MAX_PLANS = 2
@@ -55,23 +55,5 @@ class Plans:
         return self._kept[key]
 
     def _made(self, nodes: tuple[str, ...], subsampling: int) -> Plan:
-        example = self._weights.values()[0]
         graph = fold(lower(self._network, nodes, subsampling, self._weights))
-        return make_plan(graph, example.dtype, example.device)
-
-
-def reads(network: Network, node: str) -> set[str]:
-    """Returns the names of all nodes that a node depends on, itself included."""
-    found: set[str] = set()
-    waiting = [node]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        here = network.nodes[name]
-        if isinstance(here, ComponentNode | OutputNode):
-            waiting += here.input.nodes()
-        elif isinstance(here, DimRangeNode):
-            waiting.append(here.source)
-    return found
+        return make_plan(graph, self._weights.stored.dtype, self._weights.device)

@@ -56,7 +56,9 @@ class Sink:
     def integer(self, value: int) -> None:
         """Writes an integer of 32 bits."""
         if self.binary:
-            self._file.write(b"\x04" + struct.pack("<i" if value < 2**31 else "<I", value))
+            signed = value < 2**31
+            size = b"\x04" if signed else b"\xfc"  # -4: unsigned
+            self._file.write(size + struct.pack("<i" if signed else "<I", value))
         else:
             self.text(f"{value} ")
 

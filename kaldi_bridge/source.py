@@ -23,7 +23,7 @@ from kaldi_bridge.cursor import (
     INTEGER,
     Cursor,
     Precision,
-    as_float,
+    is_real,
     to_float32,
 )
 from kaldi_bridge.opening import file_bytes
@@ -232,13 +232,9 @@ class Source(Cursor):
                     raise ValueError
                 values.extend(map(float, block.split()))
             except ValueError:
-                for found in _WORD.finditer(block):
-                    try:
-                        as_float(found.group())
-                    except ValueError:
-                        self.position = start + found.start()
-                        raise self.fail(f"expected numbers, got {self._glimpse()}.") from None
-                raise
+                bad = next(found for found in _WORD.finditer(block) if not is_real(found.group()))
+                self.position = start + bad.start()
+                raise self.fail(f"expected numbers, got {self._glimpse()}.") from None
 
 
 def _blocks(data: memoryview, begin: int, end: int) -> list[tuple[int, int]]:

@@ -27,6 +27,8 @@ class NetworkWeights(nn.Module):
         """
         super().__init__()
         self._names: dict[tuple[str, str], str] = {}
+        self.stored: Tensor
+        self.register_buffer("stored", torch.zeros(0), persistent=False)
         for component in network.components.values():
             for field in component.fields:
                 values = _tensor(component, field)
@@ -47,6 +49,17 @@ class NetworkWeights(nn.Module):
         """
         values: Tensor = getattr(self, self._names[component, token])
         return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of what a call gives: float32 where the weights are stored in half precision."""
+        half = self.stored.dtype in (torch.float16, torch.bfloat16)
+        return torch.float32 if half else self.stored.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.stored.device
 
     def values(self) -> list[Tensor]:
         """Returns every tensor, parameters first."""

@@ -151,7 +151,7 @@ class PyKaldiBackend:
 
         Args:
             features: [T, F].
-            ivectors: [K] for one i-vector, [R, K] for online ones; None if the network has none.
+            ivectors: [K] for one i-vector, [R, K] for online ones; None if the node needs none.
             node: one of `nodes`.
             subsampling: input frames per output frame.
             frames_per_chunk: input frames that Kaldi computes at once, with one i-vector; None
@@ -163,7 +163,7 @@ class PyKaldiBackend:
 
         Raises:
             ShapeError: arrays or options that do not fit the network; no such node.
-            KaldiError: Kaldi refuses, as it does with online i-vectors that end too early.
+            KaldiError: Kaldi refuses: i-vectors that the node needs are missing or end too early.
         """
         x = _rows(features, self.feature_dim, "features", "F")
         fixed, online = self._checked_ivectors(ivectors)
@@ -185,7 +185,8 @@ class PyKaldiBackend:
         frames, priors = self._matrix.Matrix(x), self._matrix.Vector()
         vector = None if fixed is None else self._matrix.Vector(fixed)
         matrix = None if online is None else self._matrix.Matrix(online)
-        with kaldi_errors(f'compute node "{node}" of {self.path}'):
+        given = "without i-vectors" if ivectors is None else "with i-vectors"
+        with kaldi_errors(f'compute node "{node}" of {self.path} {given}'):
             decodable = self._nnet3.DecodableNnetSimple(
                 options, nnet, priors, frames, compiler, vector, matrix, ivector_period
             )
@@ -233,7 +234,7 @@ class PyKaldiBackend:
                 raise ShapeError(f"{self.path}: the network takes no i-vectors.")
             return None, None
         if ivectors is None:
-            raise ShapeError(f"{self.path}: the network takes i-vectors of {self.ivector_dim}.")
+            return None, None
         values = np.ascontiguousarray(ivectors, np.float32)
         if values.shape == (self.ivector_dim,):
             return values, None

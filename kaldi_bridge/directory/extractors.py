@@ -54,7 +54,14 @@ def _beside(search: Search) -> Path | None:
         return found
     models = search.inside("ivector_extractor/final.ie", "ivector/final.ie", "extractor/final.ie")
     found = search.first("extractor", models)
-    return found.parent if found is not None else None
+    if found is None:
+        return None
+    if found.parent.name == "ivector":
+        search.notes.append(
+            f"{found.parent} is of Vosk, which runs it with --max-count=100; without an "
+            "ivector_extractor.conf beside final.ie, Kaldi's default of 0 is taken"
+        )
+    return found.parent
 
 
 def _in_recipe(search: Search) -> Path | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kaldi_bridge.archives import read_archive, read_scp
 from kaldi_bridge.conf import read_conf
-from kaldi_bridge.errors import KaldiError, NotSupported
+from kaldi_bridge.errors import KaldiError, MissingFile, NotSupported
 from kaldi_bridge.features import FeatureOptions, compute_features
 from kaldi_bridge.golden.layout import Golden
 from kaldi_bridge.golden.rows import (
@@ -65,7 +65,10 @@ def feature_checks(golden: Golden) -> Iterator[Check]:
 
 def _decoded(golden: Golden, path: Path) -> Outcome:
     found = dict(read_archive(path))
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+    decoded = path.with_suffix(".npz")
+    if not decoded.is_file():
+        raise MissingFile(f"{decoded.name}: not there; it holds the decoded values.")
+    with np.load(decoded, allow_pickle=False) as arrays:
         expected = {key: arrays[key] for key in arrays.files}
     _check_script(path, found)
     return compared(found, expected, DECODING_BOUND, over_rms)

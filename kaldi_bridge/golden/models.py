@@ -67,8 +67,9 @@ def model_checks(golden: Golden, backend: str) -> Iterator[Check]:
                     run = partial(_computed, golden, file, dump, backend)
                     yield Check(dump.path, f"{file.name} {dump.node}", run)
             for path in _debugs(golden, folder):
-                run = partial(_all_nodes, golden, file, path, nodes, backend)
-                yield Check(path, f"{file.name} all nodes", run)
+                alone = file.name == "final.raw"
+                run = partial(_all_nodes, golden, file, path, nodes, alone, backend)
+                yield Check(path, f"{file.name} nodes {'alone' if alone else 'together'}", run)
     yield from _long_checks(golden, folders, backend)
 
 
@@ -90,8 +91,11 @@ def _long_checks(golden: Golden, folders: list[Path], backend: str) -> Iterator[
         if _DUMP.fullmatch(name):
             golden.claim(path)
             dump = _dump(golden, path, name, long=True)
+            command = golden.command_for(path)
+            named = re.search(r"models/[^\s\"']+/final[^\s\"']*", command.text) if command else None
             models = [folder for folder in folders if folder.name.startswith(f"{prefix}_")]
-            for file in [model / "final.raw" for model in models] or [Path(f"{prefix}_*")]:
+            files = [golden.root / named[0]] if named else [m / "final.raw" for m in models]
+            for file in files or [golden.root / f"models/{prefix}_*/final.raw"]:
                 run = partial(_computed, golden, file, dump, backend)
                 yield Check(path, f"{file.parent.name}/{file.name} {dump.node}", run)
 
@@ -129,7 +133,7 @@ def _dump(golden: Golden, path: Path, name: str = "", long: bool = False) -> Dum
 @lru_cache(maxsize=1)
 def _model(file: Path, backend: str) -> AcousticModel:
     if not file.is_file():
-        raise MissingFile(f"{file.name}: no model of that name in models/.")
+        raise MissingFile(f"{file}: no such model.")
     return AcousticModel.load(file, backend="pykaldi" if backend == "pykaldi" else "native")
 
 
@@ -146,10 +150,10 @@ def _computed(golden: Golden, file: Path, dump: Dump, backend: str) -> Outcome:
     model = _model(file, backend)
     features = golden.table(dump.features)
     ivectors = golden.table(dump.ivectors) if model.ivector_dim and dump.ivectors else None
-    found = {
-        key: activations(model, features[key], ivectors[key] if ivectors else None, dump)
-        for key in expected
-    }
+    found = {}
+    for key in expected:
+        vectors = ivectors[key] if ivectors else None
+        found[key] = activations(model, features[key], vectors, dump, (dump.node,))[dump.node]
     return compared(found, expected, NETWORK_BOUND)
 
 
@@ -158,35 +162,41 @@ def activations(
     features: NDArray[Any],
     ivectors: NDArray[Any] | None,
     dump: Dump,
-    node: str | None = None,
-) -> NDArray[np.float32]:
-    """Returns what nnet3-compute would write for one recording, [ceil(T / f), D]."""
+    nodes: tuple[str, ...],
+) -> dict[str, NDArray[np.float32]]:
+    """Returns what nnet3-compute would write of some nodes for one recording, [ceil(T / f), D]."""
     with torch.inference_mode():
         rows = model(
             torch.from_numpy(np.array(features, np.float32)),
             ivectors=None if ivectors is None else torch.from_numpy(np.array(ivectors, np.float32)),
-            node=node or dump.node,
+            node=nodes,
             subsampling=dump.subsampling,
             frames_per_chunk=dump.chunk,
         )
-    return np.asarray(rows.cpu().numpy(), np.float32)
+    return {node: np.asarray(rows[node].cpu().numpy(), np.float32) for node in nodes}
 
 
 def _all_nodes(
-    golden: Golden, file: Path, path: Path, nodes: frozenset[str] | None, backend: str
+    golden: Golden,
+    file: Path,
+    path: Path,
+    nodes: frozenset[str] | None,
+    alone: bool,
+    backend: str,
 ) -> Outcome:
     match = _DEBUG.fullmatch(path.stem)
     assert match is not None
     expected: Arrays = golden.reference(path)
-    note = ""
-    if nodes is not None:
-        kept = {node: array for node, array in expected.items() if node in nodes}
-        note = f"{len(expected) - len(kept)} nodes merged away by preparing"
-        expected = kept
+    gone = [] if nodes is None else [node for node in expected if node not in nodes]
+    expected = {node: array for node, array in expected.items() if node not in gone}
+    note = f"merged away by preparing: {', '.join(gone)}" if gone else ""
     model = _model(file, backend)
     dump = _dump(golden, path, f"all.{match['variant']}")
     features = golden.table(dump.features)[match["key"]]
     wanted = model.ivector_dim and dump.ivectors
     ivectors = golden.table(str(dump.ivectors))[match["key"]] if wanted else None
-    found = {node: activations(model, features, ivectors, dump, node) for node in expected}
+    groups = [(node,) for node in expected] if alone else [tuple(expected)]
+    found: dict[str, NDArray[Any]] = {}
+    for group in groups:
+        found |= activations(model, features, ivectors, dump, group)
     return compared(found, expected, NETWORK_BOUND, note=note)

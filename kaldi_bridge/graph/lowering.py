@@ -8,7 +8,7 @@ modulus, and turn into plain shifts and choices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Protocol
@@ -42,7 +42,6 @@ from kaldi_bridge.nnet3.network import (
     Network,
     OutputNode,
 )
-from kaldi_bridge.nnet3.timing import modulus
 
 FEATURES = "input"
 Key = tuple[str, int]
@@ -50,7 +49,17 @@ Key = tuple[str, int]
 
 
 class Weights(Protocol):
-    """Gives a component's numbers as tensors, on their device and with their gradients."""
+    """Gives a component's numbers as tensors, on their device and with their gradients.
+
+    Attributes:
+        dtype, device: of what it gives.
+    """
+
+    @property
+    def dtype(self) -> torch.dtype: ...  # noqa: D102
+
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
 
     def __call__(self, component: str, token: str) -> Tensor:
         """Returns the field `token` of a component, float32 or wider."""
@@ -76,6 +85,57 @@ class Graph:
     outputs: dict[str, list[Lazy]]
 
 
+def reads(network: Network, nodes: Iterable[str]) -> set[str]:
+    """Returns the names of all nodes that some nodes depend on, themselves included."""
+    found: set[str] = set()
+    waiting = list(nodes)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        here = network.nodes[name]
+        if isinstance(here, ComponentNode | OutputNode):
+            waiting += here.input.nodes()
+        elif isinstance(here, DimRangeNode):
+            waiting.append(here.source)
+    return found
+
+
+def modulus(network: Network, nodes: Iterable[str]) -> int:
+    """Returns after how many frames what some nodes depend on repeats itself; 1 for most."""
+    found = 1
+    for name in reads(network, nodes):
+        here = network.nodes[name]
+        if isinstance(here, ComponentNode | OutputNode):
+            found = lcm(found, _modulus(here.input))
+    return found
+
+
+def chunk_unit(network: Network, nodes: Iterable[str], subsampling: int) -> int:
+    """Returns what Kaldi rounds the frames of a chunk up to a multiple of.
+
+    A node that is asked for takes the place of "output"; the other outputs stay and count.
+    """
+    others = [
+        name
+        for name, node in network.nodes.items()
+        if isinstance(node, OutputNode) and name != "output"
+    ]
+    return lcm(subsampling, modulus(network, [*nodes, *others]))
+
+
+def _modulus(descriptor: Descriptor) -> int:
+    if isinstance(descriptor, ReplaceIndex) and descriptor.variable == "t":
+        return 1
+    own = 1
+    if isinstance(descriptor, Round):
+        own = descriptor.modulus
+    elif isinstance(descriptor, Switch):
+        own = len(descriptor.parts)
+    return lcm(own, *map(_modulus, descriptor.children()))
+
+
 def lower(network: Network, nodes: Sequence[str], subsampling: int, weights: Weights) -> Graph:
     """Unrolls what the asked-for nodes need.
 
@@ -93,7 +153,7 @@ def lower(network: Network, nodes: Sequence[str], subsampling: int, weights: Wei
         if name not in network.nodes:
             known = ", ".join(network.nodes)
             raise ShapeError(f'the network has no node "{name}". It has: {known}')
-    phases = lcm(subsampling, modulus(network))
+    phases = lcm(subsampling, modulus(network, nodes))
     lowering = _Lowering(network, phases, weights)
     wanted = [(name, phase) for name in nodes for phase in range(0, phases, subsampling)]
     for name, phase in lowering.order(wanted):
@@ -228,7 +288,9 @@ class _Lowering:
         if isinstance(descriptor, Sum):
             return summed([self._descriptor(part, t, steady) for part in descriptor.parts])
         assert isinstance(descriptor, Const)
-        return Lazy(descriptor.dim, [], torch.full((descriptor.dim,), descriptor.value))
+        dtype, device = self.weights.dtype, self.weights.device
+        row = torch.full((descriptor.dim,), descriptor.value, dtype=dtype, device=device)
+        return Lazy(descriptor.dim, [], row)
 
     def _is_steady(self, name: str) -> bool:
         return name != FEATURES and isinstance(self.network.nodes[name], InputNode)

@@ -42,7 +42,10 @@ class Read:
 
 @dataclass(eq=False)
 class Piece:
-    """One term of a value to be computed: target columns += source columns · scale."""
+    """One term of a value to be computed: target columns += source columns · scale.
+
+    For a steady core, `shift` is the lag of what reads it; see `LinearStep.lag`.
+    """
 
     core: Core
     shift: int
@@ -62,6 +65,8 @@ class LinearStep:
         tiles: weights of all reads, one under the other, cut into tiles of columns so narrow that a
             tile's result stays in the cache until the cut and the bypass are done.
         steady: cores that are one row per segment, with their weights.
+        lag: rows by which this core's first row of a segment comes before the segment's first
+            output row; tells which segment's steady cores a row takes.
         bias: [out] or None.
         relu: cuts at zero, or at `floor` [out].
         rest: core, shift and factor of the bypass, or None.
@@ -78,6 +83,7 @@ class LinearStep:
     rest: tuple[Core, int, float] | None
     way: Literal["direct", "splice", "accumulate"]
     tiles: list[Tensor] = field(default_factory=list)
+    lag: int = 0
 
     def cut(self, columns: int) -> None:
         """Lays the weights under one another and cuts them into tiles; frees the originals."""
@@ -378,4 +384,12 @@ def _align(plan: Plan, graph: Graph) -> None:
     plan.past = max(0, -min((first[core] for core in fed), default=0))
     plan.future = max([0, *(last[core] for core in fed), *plan.output_delay.values()])
     plan.delay, plan.first = delay, first
+    for step in plan.steps:
+        if isinstance(step, LinearStep):
+            step.lag = -first[step.out]
+        elif isinstance(step, OtherStep):
+            for computed in step.values:
+                for piece in computed.pieces:
+                    if piece.core.steady:
+                        piece.shift = -first[step.operation.out]
     plan.readers = {core: list(found.items()) for core, found in readers.items()}

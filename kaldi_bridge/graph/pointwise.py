@@ -60,7 +60,8 @@ def normalized(operation: Normalize, value: Tensor) -> Tensor:
     """Scales each block of each row; appends the logs of what was divided by, if asked for."""
     blocks = value.view(len(value), -1, operation.block_dim)  # [rows, blocks, block]
     target = operation.target_rms
-    mean_square = blocks.float().square().mean(-1, keepdim=True).clamp_min(RMS_FLOOR * target**2)
+    wide = blocks.float() if value.dtype in (torch.float16, torch.bfloat16) else blocks
+    mean_square = wide.square().mean(-1, keepdim=True).clamp_min(RMS_FLOOR * target**2)
     scaled = blocks * (target * mean_square.rsqrt()).to(value.dtype)
     if operation.add_log_stddev:
         scaled = torch.cat([scaled, (0.5 * mean_square.log()).to(value.dtype)], dim=-1)

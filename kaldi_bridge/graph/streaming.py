@@ -84,8 +84,9 @@ class Stream:
         for core, (value, _) in rows.of.items():
             known = self._steady.get(core)
             self._steady[core] = value if known is None else torch.cat([known, value])
-        self._segments.append(self.fed)
-        return self.fed + self.plan.past
+        first = self.fed + self.plan.past
+        self._segments.append(first)
+        return first
 
     def feed(self, frames: Tensor) -> Iterator[Block]:
         """Takes frames [rows, phases, F] and yields what has become known.
@@ -136,7 +137,7 @@ class Stream:
         return Block({name: self._starts[name] for name in rows}, rows)
 
     def take(self, core: Core, start: int, stop: int) -> Tensor:
-        """Returns rows `start` to `stop` of a core; one row if it is the same for all of them."""
+        """Returns rows `start` to `stop` of a core; of a steady one perhaps a single row."""
         if core.steady:
             return self._spread(self._steady[core], start, stop)
         if core.operation is None:
@@ -146,7 +147,7 @@ class Stream:
         return self._buffers[core].rows(start, stop)
 
     def _spread(self, values: Tensor, start: int, stop: int) -> Tensor:
-        """Rows per segment → rows per row; a single row where one segment covers them all."""
+        """Rows per segment → rows per row, counted as output rows; one where it is all the same."""
         first = max(bisect_right(self._segments, start) - 1, 0)
         last = max(bisect_right(self._segments, max(stop - 1, start)) - 1, 0)
         if first == last:
@@ -214,7 +215,7 @@ class Stream:
         self._input_rows = None
 
     def _forget_segments(self) -> None:
-        oldest = min(self._stops.values(), default=0) - self.plan.past
+        oldest = min(self._stops.values(), default=0) - self.plan.past - self.plan.future
         gone = max(bisect_right(self._segments, oldest) - 1, 0)
         if gone:
             self._segments = self._segments[gone:]
@@ -279,21 +280,15 @@ class Stream:
         stop: int,
     ) -> None:
         column = 0
+        finishing = step.relu or rest is not None
         for tile in step.tiles:
             columns = slice(column, column + tile.shape[1])
             column = columns.stop
             target = out[:, columns]
-            lent = None
-            if rest is not None:
-                lent = self._pool.lend(stop - start, tile.shape[1])
-                product = lent[: stop - start]
-            else:
-                product = target
-            if step.bias is not None:
-                torch.addmm(step.bias[columns], source, tile, out=product)
-            else:
-                torch.mm(source, tile, out=product)
-            self._end_tile(step, product, target, columns, rest, start, stop, biased=True)
+            lent = self._pool.lend(stop - start, tile.shape[1]) if finishing else None
+            product = target if lent is None else lent[: stop - start]
+            torch.mm(source, tile, out=product)
+            self._end_tile(step, product, target, columns, rest, start, stop)
             if lent is not None:
                 self._pool.take_back(lent)
 
@@ -306,17 +301,20 @@ class Stream:
         rest: tuple[Tensor, float] | None,
         start: int,
         stop: int,
-        biased: bool = False,
     ) -> None:
         """Bias, i-vector, cut and bypass of some columns, while they are in the cache."""
-        if step.bias is not None and not biased:
-            product.add_(step.bias[columns])
+        row = None if step.bias is None else step.bias[columns]
         for core, weight in step.steady:
-            product.add_(self._spread(self._steady[core] @ weight[:, columns], start, stop))
+            values = self._steady[core] @ weight[:, columns]
+            part = self._spread(values, start + step.lag, stop + step.lag)
+            row = part if row is None else row + part
+        if row is not None:
+            product.add_(row)
+        last = target if rest is None else product
         if step.floor is not None:
-            torch.maximum(product, step.floor[columns], out=product)
+            torch.maximum(product, step.floor[columns], out=last)
         elif step.relu:
-            product.clamp_min_(0)
+            torch.clamp(product, min=0, out=last)
         if rest is not None:
             torch.add(product, rest[0][:, columns], alpha=rest[1], out=target)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kaldi_bridge.acoustic_model import AcousticModel
@@ -23,6 +24,8 @@ from sedsdk.audio import audio_info
 from sedsdk.cli.recordings import audio_files
 from sedsdk.cli.screen import in_words, progress, warn
 from sedsdk.errors import DataError, SedsdkError
+
+Update = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def run(
     to_file = job.out.suffix in (".npz", ".ark")
     if to_file:
         _refuse_files_in_the_way(job)
-    at = ModelAt.find(*(None if p is None else str(p) for p in (model, extractor, feature_conf)))
+    at = ModelAt.find(str(model), _text(extractor), _text(feature_conf))
     network = AcousticModel.load(at.model, extractor=at.extractor, feature_conf=at.feature_conf)
     network.node_dim(job.node)
     spool = job.out.parent if to_file else job.out
@@ -90,7 +93,7 @@ def run(
     work.report(job.out)
     if cache is not None:
         stats = cache.stats()
-        print(f"{cache.folder}: {stats.entries} embeddings, {stats.bytes / 1e6:.1f} MB")
+        print(f"{cache.folder}: {stats.entries} embeddings, {stats.bytes / 1e6:.2f} MB")
     return work.failed
 
 
@@ -104,23 +107,19 @@ class _Work:
         self._asked = len(recordings) + failed
         self._made = self._kept = self._rows = 0
 
-    def items(
-        self, folder: NpzFolder | None, update: Callable[[int, int], None]
-    ) -> Iterator[Embedded]:
+    def items(self, folder: NpzFolder | None, update: Update) -> Iterator[Embedded]:
         """Yields what could be embedded, the recordings that a folder already holds left out.
 
         Raises:
             DataError: not one could, and none is held.
         """
-        lengths = {key: _seconds(path) for key, path in self._recordings.items()}
+        lengths = {key: self._seconds(path) for key, path in self._recordings.items()}
         total, before = sum(lengths.values()), 0.0
         for key, path in self._recordings.items():
             made = None
             try:
                 if folder is None or not self._is_kept(folder, key, path):
-                    made = self._embedder(
-                        key, path, lambda done, b=before: update(round(b + done), round(total))
-                    )
+                    made = self._embedder(key, path, partial(_heard, update, before, total))
             except (SedsdkError, KaldiError, OSError) as error:
                 self.failed += 1
                 warn(f"error: {_named(path, in_words(error))}")
@@ -139,6 +138,20 @@ class _Work:
         if self.failed:
             warn(f"{self.failed} of {self._asked} inputs failed")
 
+    def _seconds(self, path: Path) -> float:
+        """Returns a recording's length, 0 if it cannot be read; warns of a rate that is too low."""
+        try:
+            info = audio_info(path)
+        except SedsdkError:
+            return 0.0
+        rate = self._embedder.model.sample_rate
+        if info.sample_rate < rate:
+            warn(
+                f"warning: {path} has {info.sample_rate} Hz, the model hears {rate} Hz: its upper "
+                "bands are empty."
+            )
+        return info.duration
+
     def _is_kept(self, folder: NpzFolder, key: str, path: Path) -> bool:
         if not folder.is_there(key) or not folder.holds(key, self._embedder.made_from(path)):
             return False
@@ -146,18 +159,19 @@ class _Work:
         return True
 
 
+def _heard(update: Update, before: float, total: float, seconds: float) -> None:
+    update(round(before + seconds), round(total))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
 def _refuse_files_in_the_way(job: Job) -> None:
     written = [job.out, script_of(job.out)] if job.out.suffix == ".ark" else [job.out]
     there = [str(path) for path in written if path.exists()]
     if there and not job.overwrite:
         raise DataError(f"{' and '.join(there)}: already there. Give --overwrite to replace.")
-
-
-def _seconds(path: Path) -> float:
-    try:
-        return audio_info(path).duration
-    except SedsdkError:
-        return 0.0
 
 
 def _named(path: Path, reason: str) -> str:

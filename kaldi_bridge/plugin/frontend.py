@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -88,6 +88,12 @@ class TdnnfEmbeddingConfig(PartConfig):
         if digest is not None or not {"model", "extractor", "feature_conf"} <= given.keys():
             return digest
         return known_digest(given["model"], given["extractor"], given["feature_conf"])
+
+    @model_validator(mode="after")
+    def _kaldi_computes_in_single_precision(self) -> TdnnfEmbeddingConfig:
+        if self.backend == "pykaldi" and self.precision != "float32":
+            raise ValueError(f"precision = {self.precision} needs backend = native")
+        return self
 
 
 class TdnnfEmbedding(Frontend):
@@ -232,7 +238,7 @@ class TdnnfEmbedding(Frontend):
                 f"model, whose files have the SHA-256 {bytes(saved.tolist()).hex()}; those of "
                 f"{self.config.model} have {self._digest}. Set model to the other one."
             )
-        super()._load_from_state_dict(state_dict, prefix, *arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 def _as_bytes(digest: str) -> Tensor:

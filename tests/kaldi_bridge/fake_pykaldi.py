@@ -279,6 +279,11 @@ class DecodableNnetSimple:
         assert priors.dim == 0
         self.opts, self.nnet, self.feats = opts, nnet, feats
         self.ivector, self.online, self.period = ivector, online_ivectors, online_ivector_period
+        reads_ivectors = any(
+            "ivector" in line for key, line in nnet.lines.items() if "input-" not in key
+        )
+        if reads_ivectors and ivector is None and online_ivectors is None:
+            raise RuntimeError("Not all outputs were computable: the computation is not computable")
         if online_ivectors is not None:
             last = feats.num_rows // online_ivector_period - online_ivectors.num_rows
             if last * online_ivector_period > 50:

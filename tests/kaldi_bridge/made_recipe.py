@@ -22,7 +22,9 @@ SUBSAMPLING = 3
 NODE_DIM = 8
 
 
-def make_recipe(root: Path, *, ivector_dim: int = 6, seed: int = 0, snip_edges: bool = True) -> Path:
+def make_recipe(
+    root: Path, *, ivector_dim: int = 6, seed: int = 0, snip_edges: bool = True
+) -> Path:
     """Writes exp/chain/tdnn, exp/nnet3/extractor and conf/mfcc_hires.conf; returns the first."""
     model_dir = root / "exp" / "chain" / "tdnn"
     model_dir.mkdir(parents=True)

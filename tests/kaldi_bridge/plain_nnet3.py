@@ -55,7 +55,7 @@ def evaluate(
         if ivectors is not None:
             ivector = _ivector(np.asarray(ivectors, np.float64), first, times[-1], period)
         offered = range(-reach[0], times[-1] + reach[1] + 1)
-        rows.append(_Chunk(network, features, first, ivector, offered).values(node, times))
+        rows.append(PlainChunk(network, features, first, ivector, offered).values(node, times))
     return np.concatenate(rows)
 
 
@@ -67,10 +67,13 @@ def _ivector(ivectors: np.ndarray, first: int, duration: int, period: int) -> np
     return ivectors[min(row, len(ivectors) - 1)]
 
 
-class _Chunk:
+class PlainChunk:
     """Values of nodes of one chunk; time 0 is its first frame, as in Kaldi.
 
     Frames before the first and behind the last of the recording are copies of those.
+
+    Attributes:
+        known: by node and time, every row [D] that has been computed.
     """
 
     def __init__(

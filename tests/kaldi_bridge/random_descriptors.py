@@ -25,7 +25,7 @@ class DescriptorDrawing:
         periodic: whether Round and Switch may occur.
         dims: columns of every node that may be read at any time.
         ivector: columns of "ivector", 0 for none; it is read at time 0 only.
-        fixed: nodes that are the same at all times.
+        fixed: nodes that depend on nothing but the i-vector.
     """
 
     random: np.random.Generator

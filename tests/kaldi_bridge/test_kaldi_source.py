@@ -99,7 +99,9 @@ class TestKaldisBytes:
     """Bytes as base/io-funcs of Kaldi lays them out, written by hand."""
 
     def test_unsigned_integers_have_size_minus_four(self):
-        assert Source(b"\0B\xfc\xff\xff\xff\xff", "made").integer() == 2**32 - 1
+        data = b"\0B\xfc\xff\xff\xff\xff"
+        assert Source(data, "made").integer() == 2**32 - 1
+        assert bytes(written(True, lambda sink: sink.integer(2**32 - 1)).data) == data
 
     def test_a_real_number_may_have_either_size(self):
         source = Source(b"\0B\x08" + struct.pack("<d", 0.1) + b"\x04" + struct.pack("<f", 0.5), "m")

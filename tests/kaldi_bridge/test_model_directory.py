@@ -253,6 +253,7 @@ class TestVosk:
         assert files.frame_subsampling_factor == 3
         assert files.phones == tmp_path / "graph/phones.txt"
         assert not files.online_cmvn
+        assert any("--max-count=100" in note for note in files.notes)
 
     def test_statistics_beside_its_model_mean_online_normalisation(self, tmp_path):
         put(tmp_path / "am/final.mdl", network(40, 0))

@@ -274,6 +274,14 @@ class TestOldFiles:
         again = read_bytes(as_bytes(network, True)).network.components["a"]
         assert again.number("Count") == 0
 
+    def test_doubles_beyond_float32_are_refused(self):
+        data = file_of(
+            token("LinearComponent", token("Params", matrix([[1, 2], [3, 1e300]], "d")))
+            + token("/LinearComponent")
+        )
+        with pytest.raises(KaldiFileError, match="<Params> holds a number that is not finite"):
+            read_bytes(data)
+
 
 class TestOtherComponents:
     @pytest.mark.parametrize(
@@ -344,6 +352,7 @@ class TestWhatDoesNotFit:
                 "conv",
                 "<Offsets> lack",
             ),
+            ("<HeightOut> 2", "<HeightOut> 9", "conv", "read nothing of the input"),
             ("-1,0 0,-1", "-1,0 -1,0", "conv", "same pair twice"),
             ("<Epsilon> 0.001", "<Epsilon> 0", "batchnorm", "<Epsilon> 0.0; it must be positive"),
             ("<Epsilon> 0.001", "<Epsilon> nan", "batchnorm", "not finite"),

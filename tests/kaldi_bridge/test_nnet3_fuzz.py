@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import random
 import tracemalloc
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kaldi_golden import MODEL_DIRS, needs_golden
-from made_models import as_bytes, every_model, every_network
+from made_models import as_bytes, chain_transitions, every_model, every_network
 
 from kaldi_bridge import fuzz
-from kaldi_bridge.errors import KaldiError, KaldiFileError
-from kaldi_bridge.nnet3.reading import read_model
+from kaldi_bridge.errors import KaldiFileError, NotSupported, ShapeError
+from kaldi_bridge.nnet3 import building as make
+from kaldi_bridge.nnet3.reading import Model, read_model
 
 FORMS = {
     "mdl": as_bytes(every_model(), binary=True),
@@ -22,23 +24,18 @@ FORMS = {
     "raw": as_bytes(every_network(), binary=True),
     "raw text": as_bytes(every_network(), binary=False),
 }
-THOUSANDS = settings(
+MANY = settings(
     derandomize=True,
-    max_examples=250,
+    max_examples=50,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 
 
-def cut(data: bytes, chance: random.Random) -> bytes:
-    """Returns the start of a file, up to any byte."""
-    return fuzz.truncated(data, chance)
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("mutation", fuzz.MUTATIONS, ids=lambda mutation: mutation.__name__)
-@THOUSANDS
+@MANY
 @given(seed=st.integers(0, 2**63))
 def test_one_error_or_a_model(form, mutation, seed):
     damaged = mutation(FORMS[form], random.Random(seed))
@@ -48,13 +45,22 @@ def test_one_error_or_a_model(form, mutation, seed):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_cut_off_at_every_byte_is_an_error(form):
-    data = FORMS[form]
-    whole = len(data.rstrip())
-    step = 1 if len(data) < 9000 else 3
-    for end in range(0, whole - 1, step):
+def test_cut_off_anywhere_is_an_error(form):
+    data = FORMS[form].rstrip()
+    for end in range(0, len(data) - 1, 13):
         assert fuzz.try_reading(data[:end], "made", measure_memory=False).kind == "KaldiFileError"
-    assert fuzz.try_reading(data[:whole], "made").kind == "Model"
+    assert fuzz.try_reading(data, "made").kind == "Model"
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_cut_off_at_every_byte_is_an_error(binary):
+    head = "input-node name=input dim=2\ncomponent-node name=a component=a input=input\n"
+    tdnn = make.tdnn("a", [[1, 2, 3, 4]] * 4, [0.5] * 4, [-1, 1])
+    network = make.network(head + "output-node name=output input=a\n", [tdnn])
+    data = as_bytes(Model(chain_transitions(), network), binary).rstrip()
+    for end in range(len(data) - 1):
+        assert fuzz.try_reading(data[:end], "made", measure_memory=False).kind == "KaldiFileError"
+    assert fuzz.try_reading(data, "made").kind == "Model"
 
 
 @needs_golden
@@ -81,10 +87,8 @@ def test_a_damaged_gzip_file_is_one_error(tmp_path):
     path = tmp_path / "model.gz"
     for number in range(300):
         path.write_bytes(fuzz.MUTATIONS[number % 5](packed, chance))
-        try:
+        with contextlib.suppress(KaldiFileError, NotSupported, ShapeError):
             read_model(path)
-        except KaldiError as problem:
-            assert str(path) in str(problem)
     path.write_bytes(packed)
     assert read_model(path).transitions is None
 
