@@ -41,7 +41,7 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show a model's layers, dimensions, context, parameters, inputs, nodes and files."""
+    """Show a model's layers, context, parameters, nodes and files."""
     from kaldi_bridge.directory import find_model
     from kaldi_bridge.nnet3.describe import table
     from kaldi_bridge.nnet3.reading import read_model

@@ -34,7 +34,7 @@ class Embedder:
         digest: SHA-256 of the model's files.
         node: whose activations.
         subsampling: frames of features per row; None for the model's own.
-        frames_per_chunk: frames that share an i-vector; None for all.
+        frames_per_chunk: frames that share an i-vector.
         spool: folder for the rows of a recording until they are written.
         cache: keeps embeddings by the audio's content, or None.
     """
@@ -43,7 +43,7 @@ class Embedder:
     digest: str
     node: str
     subsampling: int | None
-    frames_per_chunk: int | None
+    frames_per_chunk: int
     spool: Path
     cache: EmbeddingCache | None = None
 

@@ -134,7 +134,8 @@ class _Work:
     def report(self, out: Path) -> None:
         """Says what was done."""
         kept = f", {self._kept} already there" if self._kept else ""
-        print(f"{out}: {self._made} recordings, {self._rows} rows{kept}")
+        made = "1 recording" if self._made == 1 else f"{self._made} recordings"
+        print(f"{out}: {made}, {self._rows} rows{kept}")
         if self.failed:
             warn(f"{self.failed} of {self._asked} inputs failed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,13 @@ NODE_DIM = 8
 
 
 def make_recipe(
-    root: Path, *, ivector_dim: int = 6, seed: int = 0, snip_edges: bool = True
+    root: Path,
+    *,
+    ivector_dim: int = 6,
+    strides: Sequence[int] = (1, 0, 3),
+    pdfs: int = 10,
+    seed: int = 0,
+    snip_edges: bool = True,
 ) -> Path:
     """Writes exp/chain/tdnn, exp/nnet3/extractor and conf/mfcc_hires.conf; returns the first."""
     model_dir = root / "exp" / "chain" / "tdnn"
@@ -33,9 +40,9 @@ def make_recipe(
         ivector=ivector_dim,
         dim=24,
         bottleneck=6,
-        strides=(1, 0, 3),
+        strides=strides,
         prefinal=NODE_DIM,
-        pdfs=10,
+        pdfs=pdfs,
         seed=seed,
     )
     write_model(network, model_dir / "final.raw")

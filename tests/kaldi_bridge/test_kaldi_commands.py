@@ -265,7 +265,7 @@ class TestEmbed:
         for seconds, more in ((0.5, []), (0.5, ["--subsampling=1"]), (0.7, ["--subsampling=1"])):
             write_audio(audio, sound(seconds), SAMPLE_RATE)
             result = run("embed", model_dir, audio, "--out", tmp_path / "out", *more)
-            assert "1 recordings" in result.stdout
+            assert "1 recording, " in result.stdout
             with np.load(tmp_path / "out" / "a.npz") as npz:
                 shapes.append(npz["embedding"].shape)
         assert shapes == [(16, NODE_DIM), (48, NODE_DIM), (68, NODE_DIM)]
