@@ -45,7 +45,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	@sh tools/python_ready.sh "$(PYTHON)" "$(VENV)"
 	@echo "Setting up $(VENV): about 5 GB, a few minutes ..."
-	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,plots,dev]" $(EDITABLE_PLUGINS) \
+	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,plots,kaldi,dev]" $(EDITABLE_PLUGINS) \
 	  || { echo "Set-up failed: see pip's message above."; exit 1; }
 	@if command -v cc >/dev/null 2>&1; then \
 	  $(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[psds]" \
@@ -55,7 +55,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt $(PLUGINS)
 
 $(RUNTIME_VENV)/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	@sh tools/python_ready.sh "$(PYTHON)" "$(RUNTIME_VENV)"
-	@$(RUNTIME_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch==$(RUNTIME_TORCH) -e . $(EDITABLE_PLUGINS) pytest hypothesis
+	@$(RUNTIME_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch==$(RUNTIME_TORCH) -e ".[kaldi]" $(EDITABLE_PLUGINS) pytest hypothesis
 	@touch $@
 
 clean:

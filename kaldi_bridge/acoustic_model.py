@@ -14,16 +14,18 @@ from torch import Tensor, nn
 from kaldi_bridge.backends.pykaldi import PyKaldiBackend
 from kaldi_bridge.backends.pykaldi_inputs import PyKaldiIvectors, pykaldi_features
 from kaldi_bridge.chunks import DEFAULT_PERIOD, Chunk, chunk_frames, cut, ivector_row, padded
+from kaldi_bridge.conf import read_conf
 from kaldi_bridge.directory import ModelFiles, find_model
 from kaldi_bridge.embedding_stream import EmbeddingStream, NetworkStream
 from kaldi_bridge.errors import NotSupported, ShapeError
-from kaldi_bridge.features import FeatureOptions, compute_features
+from kaldi_bridge.features import FeatureOptions, FeatureStream, compute_features
 from kaldi_bridge.graph import functional
 from kaldi_bridge.graph.lowering import chunk_unit, reads
 from kaldi_bridge.graph.plan import Plan
-from kaldi_bridge.ivectors import ExtractorFiles, IvectorExtractor
+from kaldi_bridge.ivectors import ExtractorFiles, IvectorExtractor, IvectorStream
 from kaldi_bridge.ivectors.cmvn import CmvnOptions, OnlineCmvn
-from kaldi_bridge.ivectors.files import read_cmvn_sums
+from kaldi_bridge.ivectors.files import CONF_NAME, read_cmvn_sums
+from kaldi_bridge.ivectors.options import IvectorOptions
 from kaldi_bridge.nnet3.checking import check_dimensions
 from kaldi_bridge.nnet3.network import InputNode
 from kaldi_bridge.nnet3.reading import Model, read_model
@@ -34,6 +36,7 @@ from kaldi_bridge.plans import Plans
 from kaldi_bridge.weights import NetworkWeights
 
 if TYPE_CHECKING:
+    from kaldi_bridge.export import OnnxDescription
     from kaldi_bridge.ivectors.state import SpeakerState
 
 FEATURES, IVECTOR = "input", "ivector"
@@ -87,8 +90,12 @@ class AcousticModel(nn.Module):
         self.nodes = tuple(
             name for name, node in self.network.nodes.items() if not isinstance(node, InputNode)
         )
+        self._strange_inputs = {
+            name for name, node in self.network.nodes.items() if isinstance(node, InputNode)
+        } - {FEATURES, IVECTOR}
         self._options = feature_options.without_dither() if feature_options else None
         self._extractor = extractor
+        self._known_period: int | None = None
         self._plans = Plans(self.network, self.weights)
         self.backend = backend
         self._pykaldi: PyKaldiBackend | None = None
@@ -217,7 +224,7 @@ class AcousticModel(nn.Module):
 
     def output_lengths(self, lengths: Tensor, subsampling: int | None = None) -> Tensor:
         """Frames of features per clip [B] → rows of activations per clip [B]."""
-        factor = subsampling or self.frame_subsampling_factor
+        factor = self._factor(subsampling)
         return (lengths + factor - 1) // factor
 
     # Learning and writing
@@ -256,6 +263,19 @@ class AcousticModel(nn.Module):
         transitions = self.transitions if with_transitions else None
         left, right = self.context(self.nodes[-1] if "output" not in self.nodes else "output")
         write_model(Model(transitions, network, self._priors, left, right), path, binary)
+
+    def export_onnx(
+        self,
+        path: Path | str,
+        *,
+        node: str = "prefinal-l",
+        subsampling: int | None = None,
+        batched: bool = False,
+    ) -> OnnxDescription:
+        """Writes a node's computation as an ONNX file; see `kaldi_bridge.export.export_onnx`."""
+        from kaldi_bridge.export import export_onnx
+
+        return export_onnx(self, path, node=node, subsampling=subsampling, batched=batched)
 
     # Inputs
 
@@ -366,9 +386,11 @@ class AcousticModel(nn.Module):
         names = (node,) if isinstance(node, str) else tuple(node)
         for name in names:
             self._check_node(name)
+        if not names:
+            raise ShapeError(f"no node is asked for. The network has: {', '.join(self.nodes)}.")
         single = features.dim() == 2
         clips = features[None] if single else features
-        if clips.dim() != 3 or clips.shape[2] != self.feature_dim:
+        if clips.dim() != 3 or clips.shape[2] != self.feature_dim or not len(clips):
             raise ShapeError(
                 f"features of shape {list(features.shape)}: the network takes [T, "
                 f"{self.feature_dim}] or [B, T, {self.feature_dim}]."
@@ -453,12 +475,20 @@ class AcousticModel(nn.Module):
         """
         if self._pykaldi is not None:
             raise NotSupported('backend="pykaldi" computes whole recordings; stream with "native".')
+        needs_ivectors = self.needs_ivectors(node)
+        if needs_ivectors and frames_per_chunk is None:
+            raise ShapeError(
+                "frames_per_chunk=None takes one i-vector from the middle of the recording, which "
+                "a stream cannot know. Give frames_per_chunk, such as 150."
+            )
+        extractor = self.extractor if needs_ivectors else None
         return EmbeddingStream(
-            self,
-            node=node,
-            subsampling=self._factor(subsampling),
-            frames_per_chunk=frames_per_chunk,
-            state=state,
+            FeatureStream(self.feature_options),
+            None if extractor is None else IvectorStream(extractor, state),
+            self.online_cmvn(),
+            self.network_stream(
+                node=node, subsampling=subsampling, frames_per_chunk=frames_per_chunk
+            ),
         )
 
     def network_stream(
@@ -482,8 +512,14 @@ class AcousticModel(nn.Module):
         online = self.needs_ivectors(node) and ivector is None
         unit = chunk_unit(self.network, [node], factor)
         chunk = chunk_frames(frames_per_chunk, unit) if online else None
-        period = self.extractor.period if online and self.extractor else DEFAULT_PERIOD
-        steady = {} if ivector is None else {IVECTOR: ivector}
+        period = self._period(None) if online else DEFAULT_PERIOD
+        steady = {}
+        if ivector is not None:
+            if ivector.shape != (self.ivector_dim,):
+                raise ShapeError(
+                    f"i-vector of {list(ivector.shape)}: expected [{self.ivector_dim}]."
+                )
+            steady = {IVECTOR: ivector}
         return NetworkStream(plan, node, chunk, period, steady)
 
     def _compute(
@@ -496,18 +532,26 @@ class AcousticModel(nn.Module):
         frames_per_chunk: int | None,
         ivector_period: int | None,
     ) -> dict[str, list[Tensor]]:
-        period = ivector_period or (self._extractor.period if self._extractor else DEFAULT_PERIOD)
+        online = any(vector is not None and vector.dim() == 2 for vector in vectors)
+        period = self._period(ivector_period) if online else DEFAULT_PERIOD
         if self._pykaldi is not None:
             return self._by_pykaldi(clips, counts, vectors, names, factor, frames_per_chunk, period)
-        size = chunk_frames(frames_per_chunk, chunk_unit(self.network, names, factor))
+        units = [chunk_unit(self.network, [name], factor) for name in names]
+        sizes = [chunk_frames(frames_per_chunk, unit) for unit in units]
+        if online and len(set(sizes)) > 1:  # Kaldi would cut for each node in its own way
+            options = (factor, frames_per_chunk, ivector_period)
+            return {
+                name: self._compute(clips, counts, vectors, (name,), *options)[name]
+                for name in names
+            }
         jobs = []
         for clip, count, vector in zip(clips, counts, vectors, strict=True):
-            online = vector is not None and vector.dim() == 2
-            for chunk in cut(count, size if online else None):
+            varies = vector is not None and vector.dim() == 2
+            for chunk in cut(count, sizes[0] if varies else None):
                 steady = {}
                 if vector is not None:
                     frame = chunk.middle(factor)
-                    steady[IVECTOR] = ivector_row(vector, frame, period) if online else vector
+                    steady[IVECTOR] = ivector_row(vector, frame, period) if varies else vector
                 jobs.append((clip[:count], chunk, steady))
         learning = torch.is_grad_enabled() and (
             clips.requires_grad
@@ -558,12 +602,36 @@ class AcousticModel(nn.Module):
     def _check_node(self, node: str) -> None:
         if node not in self._dims:
             raise ShapeError(f'the network has no node "{node}". It has: {", ".join(self.nodes)}.')
+        strange = self._strange_inputs and self._strange_inputs & reads(self.network, [node])
+        if strange:
+            raise NotSupported(
+                f'"{node}" reads the input "{min(strange)}": only "{FEATURES}" and "{IVECTOR}" are '
+                "supported."
+            )
 
     def _factor(self, subsampling: int | None) -> int:
         factor = self.frame_subsampling_factor if subsampling is None else subsampling
         if factor < 1:
             raise ShapeError(f"subsampling is {factor}; give 1 or more, or None.")
         return factor
+
+    def _period(self, given: int | None) -> int:
+        """Frames from one online i-vector to the next: as given, or as the extractor makes them."""
+        if given is not None:
+            if given < 1:
+                raise ShapeError(f"ivector_period is {given}; give 1 or more, or None.")
+            return given
+        if self._extractor is not None:
+            return self._extractor.period
+        if self._known_period is None:
+            self._known_period = DEFAULT_PERIOD
+            found = self.files.extractor if self.files is not None else None
+            confs = [found, found / CONF_NAME, found / "conf" / CONF_NAME] if found else []
+            for conf in confs:
+                if conf.is_file():
+                    self._known_period = IvectorOptions.of(read_conf(conf)).ivector_period
+                    break
+        return self._known_period
 
     def _checked_ivectors(
         self, ivectors: Tensor | None, names: tuple[str, ...], single: bool, n_clips: int
@@ -589,7 +657,12 @@ class AcousticModel(nn.Module):
 def _counts(clips: Tensor, lengths: Tensor | None) -> list[int]:
     if lengths is None:
         return [clips.shape[1]] * len(clips)
-    counts = [int(length) for length in lengths]
+    if lengths.dim() != 1 or lengths.is_floating_point():
+        raise ShapeError(
+            f"lengths of shape {list(lengths.shape)} and type {lengths.dtype}: give whole numbers "
+            f"of frames [{len(clips)}], one per clip."
+        )
+    counts: list[int] = lengths.tolist()
     if len(counts) != len(clips) or any(not 0 <= count <= clips.shape[1] for count in counts):
         raise ShapeError(
             f"lengths {counts} for features {list(clips.shape)}: one per clip, from 0 to "

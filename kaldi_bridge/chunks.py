@@ -62,20 +62,26 @@ def cut(n_frames: int, size: int | None) -> Iterator[Chunk]:
         yield Chunk(first, min(first + size, n_frames))
 
 
-def ivector_row(ivectors: Tensor, frame: int, period: int) -> Tensor:
-    """Returns the row of online i-vectors [R, K] that belongs to a frame.
+def ivector_row(ivectors: Tensor, frame: int, period: int, offset: int = 0) -> Tensor:
+    """Returns the row of online i-vectors that belongs to a frame.
+
+    Args:
+        ivectors: rows from number `offset` on [R, K].
+        frame: number of the frame.
+        period: frames from one row to the next.
+        offset: number of the first row in `ivectors`.
 
     Raises:
         ShapeError: the i-vectors end too long before the frame.
     """
     row = frame // period
-    n_rows = len(ivectors)
+    n_rows = offset + len(ivectors)
     if n_rows == 0 or (row - (n_rows - 1)) * period > MAX_FRAMES_BEHIND:
         raise ShapeError(
             f"{n_rows} i-vectors, one for every {period} frames, do not reach frame {frame}. "
             "Compute them from the same features, or pass the period that they have."
         )
-    return ivectors[min(row, n_rows - 1)]
+    return ivectors[min(row, n_rows - 1) - offset]
 
 
 def padded(features: Tensor, first: int, last: int, offset: int = 0) -> Tensor:

@@ -11,14 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kaldi_bridge.chunks import Chunk, ivector_row
-from kaldi_bridge.errors import ShapeError
 from kaldi_bridge.features import FeatureStream
 from kaldi_bridge.ivectors.cmvn import OnlineCmvn
 from kaldi_bridge.ivectors.stream import IvectorStream
 from kaldi_bridge.passes import Pass
 
 if TYPE_CHECKING:
-    from kaldi_bridge.acoustic_model import AcousticModel
     from kaldi_bridge.graph.plan import Plan
     from kaldi_bridge.ivectors.state import SpeakerState
 
@@ -44,22 +42,26 @@ class NetworkStream:
         self._pass = Pass(plan)
         self._features: Tensor | None = None
         self._offset = 0  # number of the first frame that is kept
-        self._ivectors: list[Tensor] = []
+        self._ivectors: Tensor | None = None
+        self._ivector_offset = 0  # number of the first i-vector that is kept
         self._next = 0  # first frame of the next chunk, or of the next piece of the only one
         self._n_frames = 0
         if chunk is None:
             self._pass.begin(steady)
             self._next = -plan.past * plan.phases
 
+    @torch.no_grad()
     def push(self, features: Tensor, ivectors: Tensor | None = None) -> Tensor:
         """Takes frames [n, F] and new rows of i-vectors [m, K]; returns rows that are known."""
         kept = self._features
         self._features = features if kept is None else torch.cat([kept, features])
         self._n_frames += len(features)
         if ivectors is not None:
-            self._ivectors += list(ivectors)
+            known = self._ivectors
+            self._ivectors = ivectors if known is None else torch.cat([known, ivectors])
         return self._joined(self._ready())
 
+    @torch.no_grad()
     def finish(self) -> Tensor:
         """Ends the recording and returns the last rows."""
         return self._joined(self._rest())
@@ -77,7 +79,7 @@ class NetworkStream:
             while self._next + self.chunk + reach <= self._n_frames:
                 chunk = Chunk(self._next, self._next + self.chunk)
                 row = chunk.middle(plan.subsampling) // self.period
-                if row >= len(self._ivectors):
+                if self._ivectors is None or row >= self._ivector_offset + len(self._ivectors):
                     break
                 yield from self._compute(chunk)
         self._forget()
@@ -100,7 +102,8 @@ class NetworkStream:
     def _compute(self, chunk: Chunk) -> Iterator[dict[str, Tensor]]:
         assert self._features is not None
         frame = chunk.middle(self.plan.subsampling)
-        vector = ivector_row(torch.stack(self._ivectors), frame, self.period)
+        rows = self._features[:0] if self._ivectors is None else self._ivectors
+        vector = ivector_row(rows, frame, self.period, self._ivector_offset)
         yield from self._pass.chunk(self._features, chunk, {"ivector": vector}, self._offset)
         self._next = chunk.last
 
@@ -112,6 +115,11 @@ class NetworkStream:
         if gone > 0:
             self._features = self._features[gone:].clone()
             self._offset += gone
+        if self.chunk is not None and self._ivectors is not None:
+            oldest = min(self._next // self.period, self._ivector_offset + len(self._ivectors) - 1)
+            if oldest > self._ivector_offset:
+                self._ivectors = self._ivectors[oldest - self._ivector_offset :].clone()
+                self._ivector_offset = oldest
 
     def _joined(self, parts: Iterator[dict[str, Tensor]]) -> Tensor:
         found = [part[self.node] for part in parts]
@@ -126,37 +134,19 @@ class EmbeddingStream:
 
     def __init__(
         self,
-        model: AcousticModel,
-        *,
-        node: str,
-        subsampling: int,
-        frames_per_chunk: int | None,
-        state: SpeakerState | None = None,
+        features: FeatureStream,
+        ivectors: IvectorStream | None,
+        cmvn: OnlineCmvn | None,
+        network: NetworkStream,
     ) -> None:
         """Args:
-        model: what computes; see `AcousticModel.stream`.
-        node: whose activations.
-        subsampling: frames per row.
-        frames_per_chunk: frames that share an i-vector.
-        state: what is known of the speaker.
-
-        Raises:
-            ShapeError: the whole recording is to share an i-vector, which only its end would tell.
+        features: samples to frames.
+        ivectors: frames to i-vectors; None if the node needs none.
+        cmvn: normalises the frames for the network; None if it wants them as they are.
+        network: frames and i-vectors to activations.
         """
-        takes_ivectors = model.needs_ivectors(node)
-        if takes_ivectors and frames_per_chunk is None:
-            raise ShapeError(
-                "frames_per_chunk=None takes one i-vector from the middle of the recording, which "
-                "a stream cannot know. Give frames_per_chunk, such as 150."
-            )
-        self._features = FeatureStream(model.feature_options.without_dither())
-        extractor = model.extractor if takes_ivectors else None
-        self._ivectors = None if extractor is None else IvectorStream(extractor, state)
-        self._cmvn: OnlineCmvn | None = model.online_cmvn()
-        self._network = model.network_stream(
-            node=node, subsampling=subsampling, frames_per_chunk=frames_per_chunk
-        )
-        self._dtype, self._device = model.dtype, model.device
+        self._features, self._ivectors = features, ivectors
+        self._cmvn, self._network = cmvn, network
 
     @torch.no_grad()
     def push(self, samples: ArrayLike) -> Tensor:
@@ -179,12 +169,12 @@ class EmbeddingStream:
         return None if self._ivectors is None else self._ivectors.state
 
     def _forward(self, frames: NDArray[np.float32], last: bool) -> Tensor:
-        vectors = None
+        device, vectors = self._network.plan.device, None
         if self._ivectors is not None:
             known = [self._ivectors.push(frames)]
             if last:
                 known.append(self._ivectors.finish())
-            vectors = torch.from_numpy(np.concatenate(known)).to(self._device)
+            vectors = torch.from_numpy(np.concatenate(known)).to(device)
         if self._cmvn is not None and len(frames):
             frames = self._cmvn.push(frames.astype(np.float64)).astype(np.float32)
-        return self._network.push(torch.from_numpy(frames).to(self._device), vectors)
+        return self._network.push(torch.from_numpy(frames).to(device), vectors)

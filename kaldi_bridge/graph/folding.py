@@ -134,11 +134,8 @@ def _fuse_relu(graph: Graph) -> None:
         if term is None or len(uses.of[term.core]) != 1 or term.shift:
             continue
         if isinstance(before, Linear) and not before.relu:
-            scale = term.scale()
             if term.weights is not None or term.factor != 1.0:
-                column = scale[:, None] if isinstance(scale, torch.Tensor) else scale
-                before.weight = before.weight * column
-                before.bias = None if before.bias is None else before.bias * scale
+                before.multiply(term.scale())
             if source.constant is not None:
                 bias = before.bias
                 before.bias = source.constant if bias is None else bias + source.constant
@@ -168,9 +165,7 @@ def _push_scales(graph: Graph) -> None:
         if not bool((weights.detach() > 0).all()):
             continue
         operation.normalized = True
-        operation.weight = operation.weight * weights[:, None]
-        if operation.bias is not None:
-            operation.bias = operation.bias * weights
+        operation.multiply(weights)
         for term, _, _ in readers:
             term.weights = None
 
@@ -259,4 +254,4 @@ def _total_bias(operation: Linear) -> torch.Tensor:
     assert operation.bias is not None
     if source.constant is None:
         return operation.bias
-    return operation.bias + operation.weight @ source.constant
+    return operation.bias + operation.product(source.constant)

@@ -48,7 +48,7 @@ def run(plan: Plan, frames: Tensor, steady: Mapping[str, Tensor], n_rows: int) -
     rows = Rows()
     for (name, phase), core in plan.inputs.items():
         if core.steady:
-            rows.of[core] = (steady[name].to(frames.dtype)[None], 0)
+            rows.of[core] = (steady[name].to(frames.device, frames.dtype)[None], 0)
         else:
             rows.of[core] = (frames[:, phase], -plan.past)
     end = n_rows + plan.future  # rows of input are known up to here
@@ -119,7 +119,8 @@ def run_step(step: Step, rows: Rows, extent: Callable[[Core], tuple[int, int]]) 
         spliced = torch.cat(sources, dim=1)
         total = torch.cat([spliced @ tile for tile in step.tiles], dim=1)
     else:
-        example = next(iter(rows.of.values()))[0]
+        example = sources[0] if sources else step.bias  # nothing but constants is read
+        assert example is not None
         total = example.new_zeros(stop - start, out.dim)
         for source, weight in zip(sources, step.weights, strict=True):
             total = total + source @ weight

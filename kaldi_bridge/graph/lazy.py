@@ -30,13 +30,15 @@ class Core:
         phase: which of the frames.
         dim: columns.
         steady: the same for all frames of a segment (it comes from the i-vector): one row.
-        operation: what computes it; None for an input.
+        fed: an input: nothing computes it.
+        operation: what computes it, while the graph is being folded.
     """
 
     name: str
     phase: int
     dim: int
     steady: bool = False
+    fed: bool = False
     operation: Operation | None = field(default=None, repr=False)
 
 

@@ -9,7 +9,7 @@ modulus, and turn into plain shifts and choices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import Protocol
 
@@ -159,7 +159,7 @@ def lower(network: Network, nodes: Sequence[str], subsampling: int, weights: Wei
     for name, phase in lowering.order(wanted):
         lowering.values[name, phase] = lowering.value(name, phase)
     outputs = {
-        name: [lowering.values[name, phase] for phase in range(0, phases, subsampling)]
+        name: [replace(lowering.values[name, phase]) for phase in range(0, phases, subsampling)]
         for name in nodes
     }
     return Graph(phases, subsampling, lowering.inputs, lowering.operations, outputs)
@@ -242,7 +242,7 @@ class _Lowering:
         node = self.network.nodes[name]
         if isinstance(node, InputNode):
             steady = name != FEATURES
-            core = Core(name, phase, node.dim, steady)
+            core = Core(name, phase, node.dim, steady, fed=True)
             self.inputs[name, phase] = core
             return of_core(core)
         if isinstance(node, DimRangeNode):
@@ -256,6 +256,8 @@ class _Lowering:
         return components.lower(component, name, phase, sources, self.weights, self._add)
 
     def _add(self, operation: Operation) -> Lazy:
+        # each reader has values of its own: folding adds constants to them
+        operation.sources = [replace(source) for source in operation.sources]
         operation.out.operation = operation
         operation.out.steady = all(
             term.core.steady for source in operation.sources for term in source.terms

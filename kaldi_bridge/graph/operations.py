@@ -28,6 +28,7 @@ class Linear(Operation):
     Attributes:
         weight: [out, in].
         bias: [out] or None.
+        scale: [out] or None; still to be multiplied to the rows of `weight`; the bias has it.
         relu: cuts at zero.
         floor: [out] or None; with `relu`, out = max(weight · source, floor), the bias having been
             moved behind the cut: max(a + b, 0) = max(a, -b) + b.
@@ -37,10 +38,24 @@ class Linear(Operation):
 
     weight: Tensor
     bias: Tensor | None = None
+    scale: Tensor | None = None
     relu: bool = False
     floor: Tensor | None = None
     rest: Lazy | None = None
     normalized: bool = False
+
+    def product(self, row: Tensor) -> Tensor:
+        """Returns scale · weight · row for one row [in]."""
+        carried = self.weight @ row
+        return carried if self.scale is None else carried * self.scale
+
+    def multiply(self, scale: Tensor | float) -> None:
+        """Multiplies the outputs before the cut; the weights themselves wait for the plan."""
+        if isinstance(scale, float):
+            scale = self.weight.new_full((len(self.weight),), scale)
+        self.scale = scale if self.scale is None else self.scale * scale
+        if self.bias is not None:
+            self.bias = self.bias * scale
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from kaldi_bridge.graph.folding import sources
 from kaldi_bridge.graph.lazy import Core, Indices, Lazy, Term
 from kaldi_bridge.graph.lowering import Graph, Key
 from kaldi_bridge.graph.operations import Linear, Operation
+from kaldi_bridge.graph.storage import Pools
 
 NARROWING = 2  # a layer narrows if its input has at least this many times its output's columns
 ACCUMULATED = 128  # products below this many columns are too thin to stand alone
@@ -84,21 +86,6 @@ class LinearStep:
     way: Literal["direct", "splice", "accumulate"]
     tiles: list[Tensor] = field(default_factory=list)
     lag: int = 0
-
-    def cut(self, columns: int) -> None:
-        """Lays the weights under one another and cuts them into tiles; frees the originals."""
-        if self.way == "accumulate" or not self.weights:
-            return
-        whole = torch.cat(self.weights) if len(self.weights) > 1 else self.weights[0]
-        out = whole.shape[1]
-        finishing = self.relu or self.rest is not None
-        n_tiles = -(-out // columns) if finishing else 1
-        width = -(-out // n_tiles)
-        width = -(-width // TILE_MULTIPLE) * TILE_MULTIPLE if n_tiles > 1 else out
-        self.tiles = [
-            whole[:, start : start + width].contiguous() for start in range(0, out, width)
-        ]
-        self.weights = []
 
 
 @dataclass(eq=False)
@@ -162,6 +149,7 @@ class Plan:
         past, future: rows of input needed before and behind the output rows.
         readers: per core, those that read it, each with its smallest shift.
         dtype, device: of the weights.
+        pools: buffers of streams that have ended.
     """
 
     phases: int
@@ -178,58 +166,79 @@ class Plan:
     readers: dict[Core, list[tuple[Core | str, int]]] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    pools: Pools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pools = Pools(self.dtype, self.device)
 
 
 def make_plan(graph: Graph, dtype: torch.dtype, device: torch.device) -> Plan:
     """Turns a folded graph into steps with weights of one type on one device."""
-    builder = _Builder(dtype, device)
     steps: list[Step] = []
     steady: list[Step] = []
-    by_name: dict[str, list[LinearStep]] = defaultdict(list)
-    for operation in graph.operations:
-        step = builder.step(operation)
-        (steady if operation.out.steady else steps).append(step)
-        if isinstance(step, LinearStep) and not operation.out.steady:
-            by_name[operation.out.name].append(step)
-    for group in by_name.values():
-        if all(_narrows(step) for step in group):
-            position = steps.index(group[-1])
-            steps[position] = _shared(group)
-            for step in group[:-1]:
-                steps.remove(step)
-    for step in [*steps, *steady]:
-        if isinstance(step, LinearStep):
-            step.cut(TILE_COLUMNS)
+    builder = _Builder(dtype, device)
+    for _, phases in groupby(graph.operations, key=lambda operation: operation.out.name):
+        builder = _Builder(dtype, device)  # forgets a layer's raw weights with it
+        found: list[Step] = []
+        fixed: list[Step] = []
+        for operation in phases:
+            (fixed if operation.out.steady else found).append(builder.step(operation))
+        steps += builder.finished(found)
+        steady += builder.finished(fixed)
     outputs = {
         name: [builder.value(value) for value in values] for name, values in graph.outputs.items()
     }
-    plan = Plan(graph.phases, graph.subsampling, graph.inputs, steps, steady, outputs)
-    plan.dtype, plan.device = dtype, device
+    plan = Plan(
+        graph.phases,
+        graph.subsampling,
+        graph.inputs,
+        steps,
+        steady,
+        outputs,
+        dtype=dtype,
+        device=device,
+    )
     _align(plan, graph)
+    for operation in graph.operations:  # the graph's weights go with it
+        operation.out.operation = None
     return plan
 
 
 class _Builder:
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
+        self._known: list[Tensor] = []
+        self._joints: dict[tuple[int, ...], tuple[Tensor, list[Tensor]]] = {}
+        self._cuts: dict[int, tuple[list[Tensor], Tensor]] = {}
 
     def step(self, operation: Operation) -> Step:
         if isinstance(operation, Linear):
             return self.linear(operation)
         return OtherStep(operation, [self.value(value) for value in operation.sources])
 
+    def finished(self, steps: list[Step]) -> list[Step]:
+        """Joins the weights of the steps of one layer, and its phases where they share sources."""
+        linear = [step for step in steps if isinstance(step, LinearStep)]
+        if linear and all(_narrows(step) for step in linear):
+            others = [step for step in steps if not isinstance(step, LinearStep)]
+            return [*others, _shared(linear, self)]
+        for step in linear:
+            if step.weights and step.way != "accumulate":
+                step.tiles, step.weights = self.tiles(step), []
+        return steps
+
     def linear(self, operation: Linear) -> LinearStep:
         value = operation.sources[0]
         bias = operation.bias
         if value.constant is not None:
-            carried = operation.weight @ value.constant
+            carried = operation.product(value.constant)
             bias = carried if bias is None else bias + carried
         grouped: dict[tuple[Core, int], list[Term]] = defaultdict(list)
         for term in value.terms:
             grouped[term.core, term.shift].append(term)
         reads, weights, steady = [], [], []
         for (core, shift), terms in grouped.items():
-            columns, weight = self._taken(operation.weight, terms)
+            columns, weight = self._taken(operation, terms)
             if core.steady and not operation.out.steady:
                 whole = weight.new_zeros(core.dim, weight.shape[1])
                 whole[columns] = weight
@@ -253,27 +262,62 @@ class _Builder:
             _way(weights),
         )
 
-    def _taken(self, weight: Tensor, terms: list[Term]) -> tuple[slice, Tensor]:
+    def _taken(self, operation: Linear, terms: list[Term]) -> tuple[slice, Tensor]:
         """Weights of one core's columns: [columns, out]."""
+        weight = operation.weight
         used = np.concatenate([term.source for term in terms])
         first, last = int(used.min()), int(used.max()) + 1
         if len(terms) == 1 and _run(terms[0].source) is not None:
-            target = terms[0].target
-            run = _run(target)
-            chosen = weight[:, run if run is not None else torch.from_numpy(target)]
+            run = _run(terms[0].target)
+            taken = weight[:, run if run is not None else torch.from_numpy(terms[0].target)]
             scale = terms[0].scale()
             if isinstance(scale, Tensor) or scale != 1.0:
-                chosen = chosen * scale
-            return slice(first, last), self._kept(chosen.t())
-        taken = weight.new_zeros(last - first, weight.shape[0])
-        for term in terms:
-            columns = weight[:, torch.from_numpy(term.target).to(weight.device)] * term.scale()
-            place = torch.from_numpy(term.source - first).to(weight.device)
-            taken = taken.index_add(0, place, columns.t())
-        return slice(first, last), self._kept(taken)
+                taken = taken * scale
+            taken = taken.t()
+        else:
+            taken = weight.new_zeros(last - first, weight.shape[0])
+            for term in terms:
+                target = torch.from_numpy(term.target).to(weight.device)
+                place = torch.from_numpy(term.source - first).to(weight.device)
+                taken = taken.index_add(0, place, (weight[:, target] * term.scale()).t())
+        if operation.scale is not None:
+            taken = taken * operation.scale
+        taken = taken.to(self.device, self.dtype).contiguous()
+        return slice(first, last), self._once(taken)
 
-    def _kept(self, weight: Tensor) -> Tensor:
-        return weight.to(self.device, self.dtype).contiguous()
+    def _once(self, weight: Tensor) -> Tensor:
+        """Returns the equal weights of another phase of a layer, if there are any."""
+        if weight.requires_grad:
+            return weight
+        for other in self._known:
+            if other.shape == weight.shape and torch.equal(other, weight):
+                return other
+        self._known.append(weight)
+        return weight
+
+    def joined(self, weights: list[Tensor], dim: int) -> Tensor:
+        """Returns weights joined along an axis, the same tensor for the same weights."""
+        if len(weights) == 1:
+            return weights[0]
+        key = (dim, *map(id, weights))
+        if key not in self._joints:
+            # the parts are kept with it, so that no other tensor gets one of their ids
+            self._joints[key] = (torch.cat(weights, dim), weights)
+        return self._joints[key][0]
+
+    def tiles(self, step: LinearStep) -> list[Tensor]:
+        """Returns a step's weights under one another, cut so that a tile's results stay cached."""
+        whole = self.joined(step.weights, 0)
+        out = whole.shape[1]
+        n_tiles = -(-out // TILE_COLUMNS) if step.relu or step.rest is not None else 1
+        if n_tiles == 1:
+            return [whole]
+        width = -(-out // n_tiles)
+        width = -(-width // TILE_MULTIPLE) * TILE_MULTIPLE
+        if id(whole) not in self._cuts:
+            cut = [whole[:, start : start + width].contiguous() for start in range(0, out, width)]
+            self._cuts[id(whole)] = (cut, whole)
+        return self._cuts[id(whole)][0]
 
     def _cast(self, values: Tensor | None) -> Tensor | None:
         return None if values is None else values.to(self.device, self.dtype)
@@ -327,7 +371,7 @@ def _narrows(step: LinearStep) -> bool:
     )
 
 
-def _shared(group: list[LinearStep]) -> SharedStep:
+def _shared(group: list[LinearStep], builder: _Builder) -> SharedStep:
     found: dict[tuple[Core, int, int], list[tuple[int, int, Tensor]]] = defaultdict(list)
     for index, step in enumerate(group):
         for read, weight in zip(step.reads, step.weights, strict=True):
@@ -337,7 +381,7 @@ def _shared(group: list[LinearStep]) -> SharedStep:
     for (core, start, stop), uses in found.items():
         out = group[0].out.dim
         readers = [(index, shift, number * out) for number, (index, shift, _) in enumerate(uses)]
-        weight = torch.cat([weight for _, _, weight in uses], dim=1).contiguous()
+        weight = builder.joined([weight for _, _, weight in uses], 1)
         reads.append(SharedRead(core, slice(start, stop), weight, readers))
     for step in group:
         step.weights = []

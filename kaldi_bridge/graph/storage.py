@@ -26,11 +26,39 @@ class Pool:
                 return free.pop(index)
         if free:  # too short: grown rather than kept beside a longer one
             free.pop()
-        return torch.empty(rows, dim, dtype=self._dtype, device=self._device)
+        with torch.inference_mode(False):  # outlives the mode that it is first lent in
+            return torch.empty(rows, dim, dtype=self._dtype, device=self._device)
 
     def take_back(self, matrix: Tensor) -> None:
         """Takes back what `lend` gave, whole."""
         self._free[matrix.shape[1]].append(matrix)
+
+
+class Pools:
+    """Pools that are not in use, so that a later stream finds its buffers made.
+
+    Fresh memory costs a page fault for every 4 kB, which is what a short recording would mostly
+    wait for. Several streams at a time get a pool each.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Args:
+        dtype, device: of everything lent.
+        """
+        self._dtype, self._device = dtype, device
+        self._idle: list[Pool] = []
+
+    def lend(self) -> Pool:
+        """Returns a pool that nobody else uses."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Pool(self._dtype, self._device)
+
+    def take_back(self, pool: Pool) -> None:
+        """Keeps a pool for the next stream; one is enough, since most streams follow each other."""
+        if not self._idle:
+            self._idle.append(pool)
 
 
 class Buffer:

@@ -49,7 +49,7 @@ class Stream:
         )
         self.fed = -plan.past
         self._end = -plan.past
-        self._pool = Pool(plan.dtype, plan.device)
+        self._pool = plan.pools.lend()
         self._buffers: dict[Core, Buffer] = {}
         self._tails: dict[Core, tuple[Tensor, int]] = {}
         self._stops: dict[Core | str, int] = dict.fromkeys(plan.outputs, 0)
@@ -107,6 +107,8 @@ class Stream:
         """Computes what is left."""
         if self._n_waiting:
             yield self._block()
+        self.plan.pools.take_back(self._pool)
+        self._pool = Pool(self.plan.dtype, self.plan.device)
 
     def _block(self) -> Block:
         plan = self.plan
@@ -140,7 +142,7 @@ class Stream:
         """Returns rows `start` to `stop` of a core; of a steady one perhaps a single row."""
         if core.steady:
             return self._spread(self._steady[core], start, stop)
-        if core.operation is None:
+        if core.fed:
             assert self._input_rows is not None
             base = self._input_base
             return self._input_rows[start - base : stop - base, core.phase]
@@ -255,7 +257,7 @@ class Stream:
         if step.rest is not None:
             core, shift, factor = step.rest
             rest = (self.take(core, start + shift, stop + shift), factor)
-            over = core.operation is not None and core in self._last_use.get(index, ())
+            over = step.way != "accumulate" and core in self._last_use.get(index, ())
             if over and all(read.core is not core for read in step.reads):
                 out = self._open_on(step.out, core, shift)
         if out is None:
@@ -369,7 +371,7 @@ def _last_uses(plan: Plan) -> dict[int, list[Core]]:
                 last.pop(piece.core, None)
     uses: dict[int, list[Core]] = {}
     for core, index in last.items():
-        if core.operation is not None and not core.steady:
+        if not core.fed and not core.steady:
             uses.setdefault(index, []).append(core)
     return uses
 

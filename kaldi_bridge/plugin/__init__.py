@@ -26,7 +26,7 @@ def sedsdk_frontends() -> Iterator[PartSpec]:
 
 @hookimpl
 def sedsdk_commands(app: typer.Typer) -> None:
-    """Adds `sedsdk kaldi info` and `sedsdk kaldi embed`."""
+    """Adds `sedsdk kaldi info`, `sedsdk kaldi embed` and `sedsdk kaldi export`."""
     from kaldi_bridge.plugin import commands
 
     app.add_typer(commands.app, name="kaldi")

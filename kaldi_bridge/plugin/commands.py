@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from kaldi_bridge.plugin.export_command import export
+
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -109,6 +111,9 @@ def embed(
         failed = run(job, model, extractor, feature_conf, audio)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+app.command()(export)
 
 
 @contextmanager
