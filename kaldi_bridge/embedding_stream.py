@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kaldi_bridge.chunks import Chunk, ivector_row
+from kaldi_bridge.errors import ShapeError
 from kaldi_bridge.features import FeatureStream
 from kaldi_bridge.ivectors.cmvn import OnlineCmvn
 from kaldi_bridge.ivectors.stream import IvectorStream
@@ -46,13 +47,24 @@ class NetworkStream:
         self._ivector_offset = 0  # number of the first i-vector that is kept
         self._next = 0  # first frame of the next chunk, or of the next piece of the only one
         self._n_frames = 0
+        fed = [core.dim for core in plan.inputs.values() if not core.steady]
+        self._feature_dim = fed[0] if fed else None
         if chunk is None:
             self._pass.begin(steady)
             self._next = -plan.past * plan.phases
 
     @torch.no_grad()
     def push(self, features: Tensor, ivectors: Tensor | None = None) -> Tensor:
-        """Takes frames [n, F] and new rows of i-vectors [m, K]; returns rows that are known."""
+        """Takes frames [n, F] and new rows of i-vectors [m, K]; returns rows that are known.
+
+        Raises:
+            ShapeError: features of another dimension.
+        """
+        if features.dim() != 2 or self._feature_dim not in (None, features.shape[1]):
+            raise ShapeError(
+                f"features of shape {list(features.shape)}: the network takes [n, "
+                f"{self._feature_dim}]."
+            )
         kept = self._features
         self._features = features if kept is None else torch.cat([kept, features])
         self._n_frames += len(features)

@@ -23,7 +23,7 @@ class NetworkWeights(nn.Module):
 
     def __init__(self, network: Network) -> None:
         """Args:
-        network: where the numbers come from; its arrays are not copied where they are float32.
+        network: where the numbers come from; its arrays are copied.
         """
         super().__init__()
         self._names: dict[tuple[str, str], str] = {}
@@ -96,5 +96,4 @@ def _tensor(component: Component, field: Field) -> Tensor | None:
         return None
     if field.token not in LEARNED and field.token not in STATISTICS:
         return None
-    array = component.array(field.token)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    return torch.from_numpy(np.array(component.get(field.token), dtype=np.float32, order="C"))

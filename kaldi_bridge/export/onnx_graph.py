@@ -101,12 +101,12 @@ class _Writer:
             bias = torch.zeros(out.dim) if step.bias is None else step.bias
             offsets = [self.rows.constant_row(f"{out.name}.bias", bias)]
         elif step.bias is not None:
-            offsets.append(self._vector(f"{out.name}.bias", step.bias))
+            offsets.append(self._constant(f"{out.name}.bias", step.bias))
         if offsets:  # first, since they are one row
             products.append(self.rows.sum(scope, offsets))
         total = self.rows.sum(scope, products)
         if step.relu and step.floor is not None:
-            total = add(scope, "Max", total, self._vector(f"{out.name}.floor", step.floor))
+            total = add(scope, "Max", total, self._constant(f"{out.name}.floor", step.floor))
         elif step.relu:
             total = add(scope, "Relu", total)
         if step.rest is not None:
@@ -129,10 +129,10 @@ class _Writer:
         return self.rows.cut(self.rows.scope(out), whole, held, wanted)
 
     def _multiplied(self, out: Core, source: str, weight: Tensor) -> str:
-        matrix = self._vector(f"{out.name}.weight", weight)
+        matrix = self._constant(f"{out.name}.weight", weight)
         return self.nodes.add(self.rows.scope(out), "MatMul", source, matrix)
 
-    def _vector(self, name: str, values: Tensor) -> str:
+    def _constant(self, name: str, values: Tensor) -> str:
         return self.nodes.constant(name, float_array(name, values))
 
     def _other(self, step: OtherStep) -> None:

@@ -55,7 +55,7 @@ def _normalized(rows: Rows, operation: Normalize, value: str) -> str:
     size, target = operation.block_dim, operation.target_rms
     width = size + operation.add_log_stddev
     n_blocks = operation.out.dim // width
-    same = [0] * (2 + rows.batched - 1)
+    same = [0] * (1 + rows.batched)  # clips, rows
     if n_blocks > 1:
         value = add(scope, "Reshape", value, nodes.integers(*same, n_blocks, size))
     square = add(scope, "Mul", value, value)

@@ -131,7 +131,7 @@ class Rows:
 
     def constant_row(self, name: str, values: Tensor) -> str:
         """Returns a tensor of one row."""
-        shape = (1,) * (2 + self.batched - 1)
+        shape = (1,) * (1 + self.batched)
         return self.nodes.constant(name, float_array(name, values).reshape(*shape, -1))
 
     def sum(self, scope: str, terms: Sequence[str]) -> str:

@@ -427,7 +427,8 @@ def _align(plan: Plan, graph: Graph) -> None:
     fed = [core for core in graph.inputs.values() if not core.steady]
     plan.past = max(0, -min((first[core] for core in fed), default=0))
     plan.future = max([0, *(last[core] for core in fed), *plan.output_delay.values()])
-    plan.delay, plan.first = delay, first
+    plan.delay = delay
+    plan.first = {core: row for core, row in first.items() if not core.steady}
     for step in plan.steps:
         if isinstance(step, LinearStep):
             step.lag = -first[step.out]
