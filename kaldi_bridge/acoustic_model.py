@@ -27,7 +27,7 @@ from kaldi_bridge.ivectors.cmvn import CmvnOptions, OnlineCmvn
 from kaldi_bridge.ivectors.files import CONF_NAME, read_cmvn_sums
 from kaldi_bridge.ivectors.options import IvectorOptions
 from kaldi_bridge.nnet3.checking import check_dimensions
-from kaldi_bridge.nnet3.network import InputNode
+from kaldi_bridge.nnet3.network import InputNode, Network
 from kaldi_bridge.nnet3.reading import Model, read_model
 from kaldi_bridge.nnet3.timing import context
 from kaldi_bridge.nnet3.writing import write_model
@@ -50,7 +50,6 @@ class AcousticModel(nn.Module):
     learn. Weights move with `.to(device)`, and `.half()` or `.bfloat16()` set the arithmetic.
 
     Attributes:
-        network: nodes and components as the file holds them.
         transitions: transition model of a .mdl file, else None.
         weights: the network's numbers as parameters and buffers.
         files: what was found around the model; None for a model made in Python.
@@ -81,22 +80,23 @@ class AcousticModel(nn.Module):
             MissingLibrary: PyKaldi is asked for and not installed.
         """
         super().__init__()
-        self.network, self.transitions = model.network, model.transitions
+        self.transitions = model.transitions
         self._priors = model.priors
         self.weights = NetworkWeights(model.network)
+        self._layout = self.weights.without_numbers(model.network)
         self.files = files
         self.frame_subsampling_factor = frame_subsampling_factor
         self._dims = check_dimensions(model.network)
         self.nodes = tuple(
-            name for name, node in self.network.nodes.items() if not isinstance(node, InputNode)
+            name for name, node in self._layout.nodes.items() if not isinstance(node, InputNode)
         )
         self._strange_inputs = {
-            name for name, node in self.network.nodes.items() if isinstance(node, InputNode)
+            name for name, node in self._layout.nodes.items() if isinstance(node, InputNode)
         } - {FEATURES, IVECTOR}
         self._options = feature_options.without_dither() if feature_options else None
         self._extractor = extractor
         self._known_period: int | None = None
-        self._plans = Plans(self.network, self.weights)
+        self._plans = Plans(self._layout, self.weights)
         self.backend = backend
         self._pykaldi: PyKaldiBackend | None = None
         if backend == "pykaldi":
@@ -138,6 +138,14 @@ class AcousticModel(nn.Module):
         ).eval()
 
     # What it is
+
+    @property
+    def network(self) -> Network:
+        """Nodes and components, with the numbers that the weights have now.
+
+        Float32 arrays on the CPU are the weights' own memory.
+        """
+        return self.weights.written_into(self._layout)
 
     @property
     def feature_options(self) -> FeatureOptions:
@@ -215,12 +223,12 @@ class AcousticModel(nn.Module):
     def context(self, node: str = "output") -> tuple[int, int]:
         """Returns the frames that a node sees before and behind its own."""
         self._check_node(node)
-        return context(self.network, node)
+        return context(self._layout, node)
 
     def needs_ivectors(self, node: str) -> bool:
         """Returns whether a node depends on the i-vector."""
         self._check_node(node)
-        return IVECTOR in reads(self.network, [node])
+        return IVECTOR in reads(self._layout, [node])
 
     def output_lengths(self, lengths: Tensor, subsampling: int | None = None) -> Tensor:
         """Frames of features per clip [B] → rows of activations per clip [B]."""
@@ -242,7 +250,7 @@ class AcousticModel(nn.Module):
         for name in nodes:
             owned = [
                 parameter
-                for component in self.network.components
+                for component in self._layout.components
                 if component == name or component.startswith(f"{name}.")
                 for parameter in self.weights.of(component)
             ]
@@ -258,7 +266,7 @@ class AcousticModel(nn.Module):
 
         The transition model and priors are written if there are any and the path ends in ".mdl".
         """
-        network = self.weights.written_into(self.network)
+        network = self.network
         with_transitions = self.transitions is not None and ".mdl" in Path(path).name
         transitions = self.transitions if with_transitions else None
         left, right = self.context(self.nodes[-1] if "output" not in self.nodes else "output")
@@ -510,7 +518,7 @@ class AcousticModel(nn.Module):
         factor = self._factor(subsampling)
         plan = self._plans.get((node,), factor)
         online = self.needs_ivectors(node) and ivector is None
-        unit = chunk_unit(self.network, [node], factor)
+        unit = chunk_unit(self._layout, [node], factor)
         chunk = chunk_frames(frames_per_chunk, unit) if online else None
         period = self._period(None) if online else DEFAULT_PERIOD
         steady = {}
@@ -536,7 +544,7 @@ class AcousticModel(nn.Module):
         period = self._period(ivector_period) if online else DEFAULT_PERIOD
         if self._pykaldi is not None:
             return self._by_pykaldi(clips, counts, vectors, names, factor, frames_per_chunk, period)
-        units = [chunk_unit(self.network, [name], factor) for name in names]
+        units = [chunk_unit(self._layout, [name], factor) for name in names]
         sizes = [chunk_frames(frames_per_chunk, unit) for unit in units]
         if online and len(set(sizes)) > 1:  # Kaldi would cut for each node in its own way
             options = (factor, frames_per_chunk, ivector_period)
@@ -602,7 +610,7 @@ class AcousticModel(nn.Module):
     def _check_node(self, node: str) -> None:
         if node not in self._dims:
             raise ShapeError(f'the network has no node "{node}". It has: {", ".join(self.nodes)}.')
-        strange = self._strange_inputs and self._strange_inputs & reads(self.network, [node])
+        strange = self._strange_inputs and self._strange_inputs & reads(self._layout, [node])
         if strange:
             raise NotSupported(
                 f'"{node}" reads the input "{min(strange)}": only "{FEATURES}" and "{IVECTOR}" are '

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -74,21 +76,42 @@ class NetworkWeights(nn.Module):
         )
         return [parameter for parameter in found if parameter is not None]
 
-    def written_into(self, network: Network) -> Network:
-        """Returns the network with the numbers that are here now, for writing."""
-        components = {}
-        for name, component in network.components.items():
-            fields = tuple(self._updated(component, field) for field in component.fields)
-            components[name] = Component(component.kind, name, fields)
-        return Network(dict(network.nodes), components)
+    def without_numbers(self, network: Network) -> Network:
+        """Returns the network with arrays of the right shapes that take no memory."""
+        return _changed(network, self._emptied)
 
-    def _updated(self, component: Component, field: Field) -> Field:
+    def written_into(self, network: Network) -> Network:
+        """Returns the network with the numbers that are here now, for writing.
+
+        Float32 numbers on the CPU are not copied: the arrays then follow what training changes.
+        """
+        return _changed(network, self._filled)
+
+    def _emptied(self, component: Component, field: Field) -> Field:
+        if (component.name, field.token) not in self._names or field.value is None:
+            return field
+        assert isinstance(field.value, np.ndarray)
+        nothing = np.zeros((), field.value.dtype)
+        return Field(field.token, field.kind, np.broadcast_to(nothing, field.value.shape))
+
+    def _filled(self, component: Component, field: Field) -> Field:
         name = self._names.get((component.name, field.token))
         if name is None:
             return field
         assert isinstance(field.value, np.ndarray)
-        values = getattr(self, name).detach().cpu().double().numpy().astype(field.value.dtype)
-        return Field(field.token, field.kind, values)
+        values = getattr(self, name).detach().cpu()
+        wide = values if values.dtype in (torch.float32, torch.float64) else values.float()
+        return Field(field.token, field.kind, wide.numpy().astype(field.value.dtype, copy=False))
+
+
+def _changed(network: Network, change: Callable[[Component, Field], Field]) -> Network:
+    components = {
+        name: Component(
+            component.kind, name, tuple(change(component, field) for field in component.fields)
+        )
+        for name, component in network.components.items()
+    }
+    return Network(dict(network.nodes), components)
 
 
 def _tensor(component: Component, field: Field) -> Tensor | None:

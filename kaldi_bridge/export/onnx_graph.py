@@ -74,7 +74,7 @@ class _Writer:
 
     def _tiled_reads(self, step: LinearStep) -> list[tuple[Read | str, Tensor]]:
         """One product: of a read, or of all of them side by side."""
-        weight = torch.cat(step.tiles, dim=1)
+        weight = torch.cat([tile.weight for tile in step.tiles], dim=1)
         if len(step.reads) == 1:
             return [(step.reads[0], weight)]
         span = self._span(step.out)

@@ -117,7 +117,7 @@ def run_step(step: Step, rows: Rows, extent: Callable[[Core], tuple[int, int]]) 
     ]
     if step.tiles:
         spliced = torch.cat(sources, dim=1)
-        total = torch.cat([spliced @ tile for tile in step.tiles], dim=1)
+        total = torch.cat([spliced @ tile.weight for tile in step.tiles], dim=1)
     else:
         example = sources[0] if sources else step.bias  # nothing but constants is read
         assert example is not None

@@ -28,7 +28,7 @@ from kaldi_bridge.graph.storage import Pools
 
 NARROWING = 2  # a layer narrows if its input has at least this many times its output's columns
 ACCUMULATED = 128  # products below this many columns are too thin to stand alone
-TILE_COLUMNS = 384
+TILE_COLUMNS = 768
 TILE_MULTIPLE = 32
 Columns = slice | Tensor
 
@@ -54,6 +54,21 @@ class Piece:
     source: Columns
     target: Columns
     scale: Tensor | float
+
+
+@dataclass(eq=False)
+class Tile:
+    """Some columns of a linear step's result.
+
+    Attributes:
+        columns: which.
+        weight: [columns of all reads, columns].
+        floor: [columns] or None.
+    """
+
+    columns: slice
+    weight: Tensor
+    floor: Tensor | None
 
 
 @dataclass(eq=False)
@@ -84,7 +99,7 @@ class LinearStep:
     floor: Tensor | None
     rest: tuple[Core, int, float] | None
     way: Literal["direct", "splice", "accumulate"]
-    tiles: list[Tensor] = field(default_factory=list)
+    tiles: list[Tile] = field(default_factory=list)
     lag: int = 0
 
 
@@ -305,19 +320,23 @@ class _Builder:
             self._joints[key] = (torch.cat(weights, dim), weights)
         return self._joints[key][0]
 
-    def tiles(self, step: LinearStep) -> list[Tensor]:
+    def tiles(self, step: LinearStep) -> list[Tile]:
         """Returns a step's weights under one another, cut so that a tile's results stay cached."""
         whole = self.joined(step.weights, 0)
         out = whole.shape[1]
         n_tiles = -(-out // TILE_COLUMNS) if step.relu or step.rest is not None else 1
-        if n_tiles == 1:
-            return [whole]
         width = -(-out // n_tiles)
-        width = -(-width // TILE_MULTIPLE) * TILE_MULTIPLE
+        if n_tiles > 1:
+            width = -(-width // TILE_MULTIPLE) * TILE_MULTIPLE
         if id(whole) not in self._cuts:
             cut = [whole[:, start : start + width].contiguous() for start in range(0, out, width)]
             self._cuts[id(whole)] = (cut, whole)
-        return self._cuts[id(whole)][0]
+        tiles = []
+        for start, weight in zip(range(0, out, width), self._cuts[id(whole)][0], strict=True):
+            columns = slice(start, start + weight.shape[1])
+            floor = None if step.floor is None else step.floor[columns]
+            tiles.append(Tile(columns, weight, floor))
+        return tiles
 
     def _cast(self, values: Tensor | None) -> Tensor | None:
         return None if values is None else values.to(self.device, self.dtype)

@@ -22,8 +22,11 @@ from kaldi_bridge.graph.plan import LinearStep, OtherStep, Plan, SharedStep, Ste
 from kaldi_bridge.graph.pointwise import apply
 from kaldi_bridge.graph.storage import Buffer, Pool
 
-BLOCK_ROWS = 768
-"""Rows per block on a CPU: long enough for fast products, short enough for the caches."""
+BLOCK_FRAMES = 3072
+BLOCK_ROWS = 2048
+"""Frames and rows per block on a CPU: long enough for fast products, short enough for the caches
+and for a bounded memory; phases have buffers of their own, so rows are fewer where they are many.
+"""
 GPU_BLOCK_ROWS = 16384
 
 
@@ -44,9 +47,7 @@ class Stream:
         block_rows: rows computed at a time; None: by the device.
         """
         self.plan = plan
-        self.block_rows = block_rows or (
-            BLOCK_ROWS if plan.device.type == "cpu" else GPU_BLOCK_ROWS
-        )
+        self.block_rows = block_rows or _block_rows(plan)
         self.fed = -plan.past
         self._end = -plan.past
         self._pool = plan.pools.lend()
@@ -62,6 +63,7 @@ class Stream:
         self._input_rows: Tensor | None = None
         self._segments: list[int] = []
         self._steady: dict[Core, Tensor] = {}
+        self._biases: dict[LinearStep, Tensor] = {}  # of steps that read steady cores
         self._last_use = _last_uses(plan)
         self._room = plan.past + plan.future + 16
 
@@ -84,6 +86,13 @@ class Stream:
         for core, (value, _) in rows.of.items():
             known = self._steady.get(core)
             self._steady[core] = value if known is None else torch.cat([known, value])
+        for step in self.plan.steps:
+            if isinstance(step, LinearStep) and step.steady:
+                row = sum(rows.of[core][0] @ weight for core, weight in step.steady)
+                assert isinstance(row, Tensor)
+                row = row if step.bias is None else row + step.bias
+                known = self._biases.get(step)
+                self._biases[step] = row if known is None else torch.cat([known, row])
         first = self.fed + self.plan.past
         self._segments.append(first)
         return first
@@ -222,6 +231,7 @@ class Stream:
         if gone:
             self._segments = self._segments[gone:]
             self._steady = {core: value[gone:] for core, value in self._steady.items()}
+            self._biases = {step: value[gone:] for step, value in self._biases.items()}
 
     def _run(self, step: Step, index: int) -> None:
         if isinstance(step, SharedStep):
@@ -252,23 +262,25 @@ class Stream:
         if step.way == "splice":
             borrowed = self._pool.lend(stop - start, sum(source.shape[1] for source in sources))
             sources = [torch.cat(sources, dim=1, out=borrowed[: stop - start])]
-        rest = None
-        out = None
+        rest = out = None
         if step.rest is not None:
-            core, shift, factor = step.rest
-            rest = (self.take(core, start + shift, stop + shift), factor)
+            core, shift, _ = step.rest
+            rest = self.take(core, start + shift, stop + shift)
             over = step.way != "accumulate" and core in self._last_use.get(index, ())
             if over and all(read.core is not core for read in step.reads):
                 out = self._open_on(step.out, core, shift)
         if out is None:
             out = self._open(step.out)
+        bias = step.bias
+        if step.steady:
+            bias = self._spread(self._biases[step], start + step.lag, stop + step.lag)
         if step.way == "accumulate":
             torch.mm(sources[0], step.weights[0], out=out)
             for source, weight in zip(sources[1:], step.weights[1:], strict=True):
                 out.addmm_(source, weight)
-            self._end_tile(step, out, out, slice(0, step.out.dim), rest, start, stop)
+            self._finish(step, step.floor, out, out, bias, rest)
         else:
-            self._run_tiles(step, sources[0], out, rest, start, stop)
+            self._run_tiles(step, sources[0], out, bias, rest)
         if borrowed is not None:
             self._pool.take_back(borrowed)
 
@@ -277,48 +289,51 @@ class Stream:
         step: LinearStep,
         source: Tensor,
         out: Tensor,
-        rest: tuple[Tensor, float] | None,
-        start: int,
-        stop: int,
+        bias: Tensor | None,
+        rest: Tensor | None,
     ) -> None:
-        column = 0
-        finishing = step.relu or rest is not None
+        """Product, bias, cut and bypass of a tile at a time, while it is in the cache."""
+        n_rows = len(out)
+        lent = None
+        if step.relu or rest is not None:
+            lent = self._pool.lend(n_rows, step.tiles[0].weight.shape[1])
         for tile in step.tiles:
-            columns = slice(column, column + tile.shape[1])
-            column = columns.stop
+            columns = tile.columns
             target = out[:, columns]
-            lent = self._pool.lend(stop - start, tile.shape[1]) if finishing else None
-            product = target if lent is None else lent[: stop - start]
-            torch.mm(source, tile, out=product)
-            self._end_tile(step, product, target, columns, rest, start, stop)
+            product = target
             if lent is not None:
-                self._pool.take_back(lent)
+                product = lent[:n_rows, : columns.stop - columns.start]
+            torch.mm(source, tile.weight, out=product)
+            self._finish(
+                step,
+                tile.floor,
+                product,
+                target,
+                None if bias is None else bias[..., columns],
+                None if rest is None else rest[:, columns],
+            )
+        if lent is not None:
+            self._pool.take_back(lent)
 
-    def _end_tile(
+    def _finish(
         self,
         step: LinearStep,
+        floor: Tensor | None,
         product: Tensor,
         target: Tensor,
-        columns: slice,
-        rest: tuple[Tensor, float] | None,
-        start: int,
-        stop: int,
+        bias: Tensor | None,
+        rest: Tensor | None,
     ) -> None:
-        """Bias, i-vector, cut and bypass of some columns, while they are in the cache."""
-        row = None if step.bias is None else step.bias[columns]
-        for core, weight in step.steady:
-            values = self._steady[core] @ weight[:, columns]
-            part = self._spread(values, start + step.lag, stop + step.lag)
-            row = part if row is None else row + part
-        if row is not None:
-            product.add_(row)
+        if bias is not None:
+            product.add_(bias)
         last = target if rest is None else product
-        if step.floor is not None:
-            torch.maximum(product, step.floor[columns], out=last)
+        if floor is not None:
+            torch.maximum(product, floor, out=last)
         elif step.relu:
             torch.clamp(product, min=0, out=last)
         if rest is not None:
-            torch.add(product, rest[0][:, columns], alpha=rest[1], out=target)
+            assert step.rest is not None
+            torch.add(product, rest, alpha=step.rest[2], out=target)
 
     def _run_shared(self, step: SharedStep) -> None:
         spans = [(self._starts[part.out], self._stops[part.out]) for part in step.steps]
@@ -357,6 +372,12 @@ class Stream:
                 out.add_(part.bias)
         for product in lent:
             self._pool.take_back(product)
+
+
+def _block_rows(plan: Plan) -> int:
+    if plan.device.type != "cpu":
+        return GPU_BLOCK_ROWS
+    return max(1, min(BLOCK_ROWS, BLOCK_FRAMES // plan.phases))
 
 
 def _last_uses(plan: Plan) -> dict[int, list[Core]]:

@@ -193,7 +193,7 @@ def test_rows_come_as_soon_as_a_block_is_full() -> None:
     """Nothing waits for the end: of 5 000 frames all but a block and the context are out."""
     features, _ = inputs(WITHOUT, 5000)
     stream = MODELS["without"].network_stream(node="output")
-    assert len(stream.push(features)) > 5000 - 768 - 20
+    assert len(stream.push(features)) > 5000 - streaming.BLOCK_ROWS - 20
 
 
 def test_nothing_and_one_frame() -> None:
