@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kaldi_bridge.graph.folding import fold
 from kaldi_bridge.graph.lowering import lower
-from kaldi_bridge.graph.plan import Plan, make_plan
+from kaldi_bridge.graph.plan import Plan
+from kaldi_bridge.graph.planning import make_plan
 from kaldi_bridge.nnet3.network import Network
 from kaldi_bridge.weights import NetworkWeights
 

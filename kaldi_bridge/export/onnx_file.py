@@ -21,7 +21,7 @@ from kaldi_bridge.export.onnx_nodes import Nodes
 from kaldi_bridge.export.onnx_rows import ACTIVATIONS, FEATURES
 from kaldi_bridge.graph.folding import fold
 from kaldi_bridge.graph.lowering import lower
-from kaldi_bridge.graph.plan import make_plan
+from kaldi_bridge.graph.planning import make_plan
 from kaldi_bridge.sink import opened_atomically
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ part of the lazy value and costs nothing by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,8 +29,24 @@ from kaldi_bridge.graph.operations import (
 from kaldi_bridge.nnet3.components import model_field, model_number
 from kaldi_bridge.nnet3.network import Component
 
-if TYPE_CHECKING:
-    from kaldi_bridge.graph.lowering import Weights
+
+class Weights(Protocol):
+    """Gives a component's numbers as tensors, on their device and with their gradients.
+
+    Attributes:
+        dtype, device: of what it gives.
+    """
+
+    @property
+    def dtype(self) -> torch.dtype: ...  # noqa: D102
+
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+
+    def __call__(self, component: str, token: str) -> Tensor:
+        """Returns the field `token` of a component, float32 or wider."""
+        ...
+
 
 Add = Callable[[Operation], Lazy]
 FUNCTIONS: dict[str, Function] = {

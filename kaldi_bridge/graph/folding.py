@@ -51,6 +51,10 @@ class Uses:
                     self.of[term.core].append((term, value, None))
 
 
+def _producers(graph: Graph) -> dict[Core, Operation]:
+    return {operation.out: operation for operation in graph.operations}
+
+
 def sources(operation: Operation) -> Iterator[Lazy]:
     """Yields every value that an operation reads."""
     yield from operation.sources
@@ -85,13 +89,13 @@ def remove_unused(graph: Graph) -> None:
 
 
 def _merge_linear(graph: Graph) -> None:
-    uses = Uses(graph)
+    uses, producers = Uses(graph), _producers(graph)
     for operation in graph.operations:
         if not isinstance(operation, Linear):
             continue
         source = operation.sources[0]
         term = source.sole()
-        first = term.core.operation if term is not None else None
+        first = producers.get(term.core) if term is not None else None
         if (
             term is None
             or not isinstance(first, Linear)
@@ -124,13 +128,13 @@ def _steady_columns(value: Lazy) -> int:
 
 
 def _fuse_relu(graph: Graph) -> None:
-    uses = Uses(graph)
+    uses, producers = Uses(graph), _producers(graph)
     for operation in list(graph.operations):
         if not (isinstance(operation, Pointwise) and operation.function == "relu"):
             continue
         source = operation.sources[0]
         term = source.sole()
-        before = term.core.operation if term is not None else None
+        before = producers.get(term.core) if term is not None else None
         if term is None or len(uses.of[term.core]) != 1 or term.shift:
             continue
         if isinstance(before, Linear) and not before.relu:
@@ -146,7 +150,7 @@ def _fuse_relu(graph: Graph) -> None:
             continue
         before.relu = True
         before.out = operation.out
-        before.out.operation = before
+        producers[before.out] = before
         graph.operations.remove(operation)
 
 
@@ -172,7 +176,7 @@ def _push_scales(graph: Graph) -> None:
 
 def _fuse_bypass(graph: Graph) -> None:
     """max(weight · source + bias, 0) + factor · bypass, where only that sum reads the layer."""
-    uses = Uses(graph)
+    uses, producers = Uses(graph), _producers(graph)
     for operation in list(graph.operations):
         if not isinstance(operation, Gather) or operation.sources[0].constant is not None:
             continue
@@ -180,24 +184,25 @@ def _fuse_bypass(graph: Graph) -> None:
         if len(terms) != 2:
             continue
         layer, bypass = terms
-        if not _ends_layer(layer, operation, uses):
+        if not _ends_layer(layer, producers.get(layer.core), operation, uses):
             layer, bypass = bypass, layer
-        if not _ends_layer(layer, operation, uses) or not _is_whole(bypass, operation.out.dim):
+        if not _ends_layer(layer, producers.get(layer.core), operation, uses) or not _is_whole(
+            bypass, operation.out.dim
+        ):
             continue
-        before = layer.core.operation
+        before = producers.get(layer.core)
         assert isinstance(before, Linear)
         order = graph.operations
-        source = bypass.core.operation
+        source = producers.get(bypass.core)
         if source is not None and order.index(source) > order.index(before):
             continue
         before.rest = Lazy(operation.out.dim, [bypass])
         before.out = operation.out
-        before.out.operation = before
+        producers[before.out] = before
         order.remove(operation)
 
 
-def _ends_layer(term: Term, reader: Operation, uses: Uses) -> bool:
-    before = term.core.operation
+def _ends_layer(term: Term, before: Operation | None, reader: Operation, uses: Uses) -> bool:
     return (
         isinstance(before, Linear)
         and before.relu

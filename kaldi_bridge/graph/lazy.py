@@ -7,16 +7,12 @@ data: they only change a `Lazy`, and the next matrix product takes its weights t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from kaldi_bridge.graph.operations import Operation
 
 Indices = NDArray[np.int64]
 
@@ -31,7 +27,6 @@ class Core:
         dim: columns.
         steady: the same for all frames of a segment (it comes from the i-vector): one row.
         fed: an input: nothing computes it.
-        operation: what computes it, while the graph is being folded.
     """
 
     name: str
@@ -39,7 +34,6 @@ class Core:
     dim: int
     steady: bool = False
     fed: bool = False
-    operation: Operation | None = field(default=None, repr=False)
 
 
 @dataclass(eq=False)

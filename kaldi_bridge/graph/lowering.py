@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kaldi_bridge.errors import NotSupported, ShapeError
 from kaldi_bridge.graph import components
+from kaldi_bridge.graph.components import Weights
 from kaldi_bridge.graph.lazy import Core, Lazy, appended, of_core, summed
 from kaldi_bridge.graph.operations import Operation
 from kaldi_bridge.nnet3.descriptors import (
@@ -46,24 +45,6 @@ from kaldi_bridge.nnet3.network import (
 FEATURES = "input"
 Key = tuple[str, int]
 """A node and a phase."""
-
-
-class Weights(Protocol):
-    """Gives a component's numbers as tensors, on their device and with their gradients.
-
-    Attributes:
-        dtype, device: of what it gives.
-    """
-
-    @property
-    def dtype(self) -> torch.dtype: ...  # noqa: D102
-
-    @property
-    def device(self) -> torch.device: ...  # noqa: D102
-
-    def __call__(self, component: str, token: str) -> Tensor:
-        """Returns the field `token` of a component, float32 or wider."""
-        ...
 
 
 @dataclass
@@ -258,7 +239,6 @@ class _Lowering:
     def _add(self, operation: Operation) -> Lazy:
         # each reader has values of its own: folding adds constants to them
         operation.sources = [replace(source) for source in operation.sources]
-        operation.out.operation = operation
         operation.out.steady = all(
             term.core.steady for source in operation.sources for term in source.terms
         )

@@ -19,7 +19,8 @@ from kaldi_bridge.graph import folding
 from kaldi_bridge.graph.folding import Uses, fold, sources
 from kaldi_bridge.graph.lowering import Graph, lower
 from kaldi_bridge.graph.operations import Convolution, Gather, Linear, Operation, Pointwise
-from kaldi_bridge.graph.plan import Plan, make_plan
+from kaldi_bridge.graph.plan import Plan
+from kaldi_bridge.graph.planning import make_plan
 from kaldi_bridge.nnet3 import building
 from kaldi_bridge.nnet3.network import ComponentNode, Network
 from kaldi_bridge.passes import Pass

@@ -13,10 +13,10 @@ from random_networks import random_inputs, random_network
 from kaldi_bridge.acoustic_model import AcousticModel
 from kaldi_bridge.chunks import Chunk
 from kaldi_bridge.errors import KaldiError, NotSupported, ShapeError
-from kaldi_bridge.graph import folding, plan, streaming
+from kaldi_bridge.graph import folding, planning, streaming
 from kaldi_bridge.graph.folding import fold
 from kaldi_bridge.graph.lowering import lower
-from kaldi_bridge.graph.plan import make_plan
+from kaldi_bridge.graph.planning import make_plan
 from kaldi_bridge.nnet3 import building
 from kaldi_bridge.nnet3.network import Network
 from kaldi_bridge.nnet3.reading import Model
@@ -64,10 +64,10 @@ def test_random_networks(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for seed in range(first, first + 30):
         random = np.random.default_rng(seed)
-        monkeypatch.setattr(plan, "NARROWING", int(random.choice([1, 2])))
-        monkeypatch.setattr(plan, "ACCUMULATED", int(random.choice([1, 4, 128])))
-        monkeypatch.setattr(plan, "TILE_COLUMNS", int(random.choice([2, 5, 384])))
-        monkeypatch.setattr(plan, "TILE_MULTIPLE", 1)
+        monkeypatch.setattr(planning, "NARROWING", int(random.choice([1, 2])))
+        monkeypatch.setattr(planning, "ACCUMULATED", int(random.choice([1, 4, 128])))
+        monkeypatch.setattr(planning, "TILE_COLUMNS", int(random.choice([2, 5, 384])))
+        monkeypatch.setattr(planning, "TILE_MULTIPLE", 1)
         monkeypatch.setattr(streaming, "BLOCK_ROWS", int(random.choice([1, 2, 5, 64, 768])))
         monkeypatch.setattr(folding, "MAX_PUSHED_BIAS", float(random.choice([4.0, 1e9])))
         network = random_network(random, int(random.integers(1, 14)))

@@ -39,6 +39,7 @@ def recipe(tmp_path, monkeypatch):
 
 
 def test_the_code_of_the_page_runs_from_top_to_bottom(recipe, capsys):
+    pytest.importorskip("onnxruntime", reason='needs onnxruntime: pip install "sedsdk[export]"')
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.S):
         exec(block, names)
@@ -78,7 +79,7 @@ def test_commands_and_options_exist():
 
     commands = typer.main.get_command(app).commands
     used = re.findall(r"sedsdk kaldi (\w+)", TEXT)
-    assert {"info", "embed"} == set(used)
+    assert {"info", "embed", "export"} == set(used)
     options = {option for each in commands.values() for p in each.params for option in p.opts}
     named = set(re.findall(r"(?<=`)--[a-z-]+(?=`| )", TEXT))
     kaldis = {"--frame-subsampling-factor", "--frames-per-chunk", "--prepare-for-test"}

@@ -264,8 +264,8 @@ class TestTypes:
         ("dtype", "most"),
         [
             (torch.float64, 1e-12),
-            (torch.float32, 5e-6),
-            (torch.float16, 1e-2),
+            (torch.float32, 2e-5),
+            (torch.float16, 2e-2),
             (torch.bfloat16, 1e-1),
         ],
     )
