@@ -11,6 +11,7 @@ Where it looks, for a model in `DIR`:
 | model | `DIR`, `DIR/am` (Vosk), then one recipe folder below: `exp/chain*/*`, `chain*/*`, `*` |
 | features | `conf/online.conf`; `conf/` and the folder itself; `DIR_online/conf`; `conf/` of the four folders above |
 | extractor | `conf/online.conf`; `conf/ivector_extractor.conf`; `ivector_extractor/`, `ivector/`, `extractor/`; `DIR_online`; `../../nnet3*/extractor`, `../nnet3*/extractor`; `conf/ivector_extractor.conf` of the four folders above |
+| online mean normalisation | see `normalisation` |
 | subsampling | `frame_subsampling_factor`; `conf/model.conf` (Vosk), `conf/online.conf` |
 
 Sources: steps/online/nnet3/prepare_online_decoding.sh and steps/nnet3/decode.sh of Kaldi, the
@@ -24,7 +25,9 @@ from pathlib import Path
 from kaldi_bridge.directory.extractors import find_extractor
 from kaldi_bridge.directory.feature_confs import FeatureConf, find_features
 from kaldi_bridge.directory.files import ModelFiles
+from kaldi_bridge.directory.normalisation import find_normalisation
 from kaldi_bridge.directory.search import Search, input_dims
+from kaldi_bridge.nnet3.network import FEATURES, IVECTOR
 
 __all__ = ["FeatureConf", "ModelFiles", "find_model"]
 
@@ -58,18 +61,19 @@ def find_model(
     dims = input_dims(model)
     search.here = tuple(dict.fromkeys((search.base, model.parent)))
     search.read_online_conf()
-    features = find_features(search, feature_conf, dims.get("input", 0))
-    ie = find_extractor(search, extractor, dims.get("ivector", 0))
-    stats, normalised = search.online_cmvn()
+    features = find_features(search, feature_conf, dims.get(FEATURES, 0))
+    ie = find_extractor(search, extractor, dims.get(IVECTOR, 0))
+    normalisation = find_normalisation(search)
     return ModelFiles(
         model=model,
         input_dims=dims,
         frame_subsampling_factor=search.subsampling(),
         extractor=ie,
         features=features,
-        online_cmvn=normalised,
-        global_cmvn_stats=stats,
-        cmvn_opts=search.cmvn_opts(),
+        online_cmvn=normalisation.online,
+        global_cmvn_stats=normalisation.statistics,
+        cmvn_settings=normalisation.settings,
+        cmvn_opts=normalisation.text,
         tree=search.first("tree", search.inside("tree")),
         phones=search.first("phones", search.inside("phones.txt", "graph/phones.txt")),
         origin=search.origin,

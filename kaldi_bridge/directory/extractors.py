@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from kaldi_bridge import vosk
 from kaldi_bridge.conf import read_conf
-from kaldi_bridge.directory.search import LEVELS_ABOVE, Search, existing, rerooted
+from kaldi_bridge.directory.search import LEVELS_ABOVE, Search, existing
 from kaldi_bridge.errors import MissingFile
+from kaldi_bridge.rerooting import found_again
 
 BLOCK_BYTES = 1 << 20
 
@@ -56,10 +58,10 @@ def _beside(search: Search) -> Path | None:
     found = search.first("extractor", models)
     if found is None:
         return None
-    if found.parent.name == "ivector":
+    if vosk.is_extractor(found.parent):
         search.notes.append(
-            f"{found.parent} is of Vosk, which runs it with --max-count=100; without an "
-            "ivector_extractor.conf beside final.ie, Kaldi's default of 0 is taken"
+            f"{found.parent} has no ivector_extractor.conf: Vosk's --max-count={vosk.MAX_COUNT:g} "
+            "is taken, and Kaldi's defaults for the rest"
         )
     return found.parent
 
@@ -130,7 +132,8 @@ def extractor_identity(extractor: Path) -> str:
     if extractor.is_dir():
         model: Path | None = extractor / "final.ie"
     else:
-        model = rerooted(read_conf(extractor).get("ivector-extractor", "final.ie"), extractor)[0]
+        named = read_conf(extractor).path("ivector-extractor") or Path("final.ie")
+        model = found_again(named, extractor)[0]
     if model is None:
         return ""
     record = model.with_name("final.ie.id")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kaldi_bridge.conf import Conf
 from kaldi_bridge.directory.feature_confs import FeatureConf
 from kaldi_bridge.errors import MissingFile
+from kaldi_bridge.nnet3.network import FEATURES, IVECTOR
 
 PURPOSES = {
     "extractor": "the network has an i-vector input, and i-vectors are to be computed",
     "feature_conf": "features are to be computed from audio",
-    "global_cmvn_stats": "the file online_cmvn asks for online mean normalisation of the features",
+    "global_cmvn_stats": "the model asks for online mean normalisation of the features",
+    "cmvn_settings": "the options of online mean normalisation are in a file that is named",
     "phones": "the names of the phones are wanted",
     "tree": "the decision tree is wanted",
 }
@@ -35,6 +38,8 @@ class ModelFiles:
         features: kind and settings of the features; None if not found.
         online_cmvn: whether the features get online mean normalisation before the network.
         global_cmvn_stats: statistics for that.
+        cmvn_settings: options for that, as an online_cmvn.conf has them; empty for Kaldi's
+            defaults, None if not wanted or not found.
         cmvn_opts: contents of the file of that name, such as "--norm-means=false".
         tree: decision tree.
         phones: table of phone names.
@@ -50,6 +55,7 @@ class ModelFiles:
     features: FeatureConf | None = None
     online_cmvn: bool = False
     global_cmvn_stats: Path | None = None
+    cmvn_settings: Conf | None = None
     cmvn_opts: str | None = None
     tree: Path | None = None
     phones: Path | None = None
@@ -65,12 +71,12 @@ class ModelFiles:
     @property
     def feature_dim(self) -> int:
         """Values per frame that the network takes; 0 if unknown."""
-        return self.input_dims.get("input", 0)
+        return self.input_dims.get(FEATURES, 0)
 
     @property
     def ivector_dim(self) -> int:
         """Dimension of the i-vector input; 0 if there is none."""
-        return self.input_dims.get("ivector", 0)
+        return self.input_dims.get(IVECTOR, 0)
 
     def require(self, part: str) -> Path:
         """Returns the path of a part that is needed now.
@@ -95,6 +101,16 @@ class ModelFiles:
         if self.features is None:
             raise self.lacks("feature_conf")
         return self.features
+
+    def require_cmvn_settings(self) -> Conf:
+        """Returns the options of the online mean normalisation, as its conf has them.
+
+        Raises:
+            MissingFile: the conf was not found.
+        """
+        if self.cmvn_settings is None:
+            raise self.lacks("cmvn_settings")
+        return self.cmvn_settings
 
     def lacks(self, part: str) -> MissingFile:
         """Returns the error that says what is missing, what for, and where it was looked for."""

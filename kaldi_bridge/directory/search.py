@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kaldi_bridge import vosk
 from kaldi_bridge.conf import Conf, read_conf
-from kaldi_bridge.errors import KaldiError, KaldiFileError, MissingFile
+from kaldi_bridge.errors import KaldiError, MissingFile
 from kaldi_bridge.opening import file_bytes
+from kaldi_bridge.rerooting import found_again
 
 MODEL_NAMES = (
     "final.mdl",
@@ -33,7 +35,6 @@ class Search:
         self.base = base
         self.here: tuple[Path, ...] = (base,)
         self.online = Conf("conf/online.conf", {})
-        self.online_path = Path("conf/online.conf")
         self.origin: dict[str, str] = {}
         self.looked: dict[str, list[str]] = {}
         self.notes: list[str] = []
@@ -89,18 +90,23 @@ class Search:
         """Reads `conf/online.conf`, which names the other conf files of an online folder."""
         for conf in self.inside("conf/online.conf", "online.conf"):
             if conf.is_file():
-                self.online, self.online_path = read_conf(conf), conf
+                self.online = read_conf(conf)
                 return
 
     def named_in_online(self, part: str, key: str) -> Path | None:
         """Returns the file that online.conf names under `key`, wherever the folder now is."""
-        if key not in self.online:
+        return self.named(part, self.online, key)
+
+    def named(self, part: str, conf: Conf, key: str) -> Path | None:
+        """Returns the file that a conf names under `key`, wherever the folder now is."""
+        path = conf.path(key)
+        if path is None:
             return None
-        found, looked = rerooted(self.online[key], self.online_path)
+        found, looked = found_again(path, conf.file)
         if found is None:
-            self.looked.setdefault(part, []).extend(looked)
+            self.looked.setdefault(part, []).extend(map(str, looked))
             return None
-        self.origin[part] = f"{self.online_path} (--{key})"
+        self.origin[part] = f"{conf.file} (--{key})"
         return found
 
     def subsampling(self) -> int:
@@ -114,38 +120,14 @@ class Search:
             if conf.is_file() and key in (settings := read_conf(conf)):
                 self.origin[part] = str(conf)
                 return settings.integer(key, 1, least=1, most=MOST_SUBSAMPLING)
-        if (self.base / "mfcc.conf").is_file() and (self.base / "ivector").is_dir():
-            self.origin[part] = "Vosk's first layout, which fixes it at 3"
-            return 3
+        if vosk.is_first_layout(self.base):
+            self.origin[part] = f"Vosk's first layout, which fixes it at {vosk.SUBSAMPLING}"
+            return vosk.SUBSAMPLING
         self.notes.append(
             "no file says the frame subsampling factor: 1 is taken, as nnet3-compute does "
             "(chain models are usually run with 3)"
         )
         return 1
-
-    def cmvn_opts(self) -> str | None:
-        """Returns the contents of `cmvn_opts`."""
-        path = self.first("cmvn_opts", self.inside("cmvn_opts"))
-        text = path.read_text(errors="replace").strip() if path else None
-        if text is not None and "--norm-means=false" not in text.split():
-            self.notes.append(
-                f"{path} asks for mean normalisation per speaker ({text or 'no options'}): "
-                "features must be normalised before they are given to the network"
-            )
-        return text
-
-    def online_cmvn(self) -> tuple[Path | None, bool]:
-        """Returns the statistics, and whether the network wants online mean normalisation."""
-        flag = any(path.is_file() for path in self.inside("online_cmvn"))
-        stats = self.named_in_online("global_cmvn_stats", "global-cmvn-stats")
-        flag = flag or stats is not None
-        if stats is None:
-            stats = self.first("global_cmvn_stats", self.inside("global_cmvn.stats"))
-        # Vosk has no flag: statistics beside its model are the flag
-        flag = flag or (stats is not None and stats.parent.name == "am")
-        if not flag:
-            self.looked.pop("global_cmvn_stats", None)
-        return (stats if flag else None), flag
 
 
 def _recipe_models(root: Path) -> list[Path]:
@@ -169,41 +151,6 @@ def existing(path: Path | str, what: str) -> Path:
     if not Path(path).exists():
         raise MissingFile(f"{path}: no such file or folder; the {what} was given as this path.")
     return Path(path)
-
-
-def rerooted(written: str, conf: Path) -> tuple[Path | None, list[str]]:
-    """Finds a file that a conf names, although the folder may have moved since.
-
-    Looked at: the path as it is written if absolute; from the conf's folder and the folders above
-    it; from the working folder; then its last parts from the folder above the conf's and from the
-    conf's, longest first.
-
-    Args:
-        written: path in the conf.
-        conf: the conf file.
-
-    Returns:
-        The file or None, and the places that were looked at.
-
-    Raises:
-        KaldiFileError: a command or the standard input instead of a file.
-    """
-    if "|" in written or written.strip() in {"", "-"}:
-        problem = f'"{written[:60]}" must be the path of a file; commands are not run.'
-        raise KaldiFileError(conf, "a path in it", problem)
-    path, folder = Path(written), conf.absolute().parent
-    if path.is_absolute():
-        candidates = [path]
-    else:
-        candidates = [above / path for above in (folder, *list(folder.parents)[:LEVELS_ABOVE])]
-        candidates.append(path)
-    parts = path.parts[1:] if path.is_absolute() else path.parts
-    tails = [Path(*parts[start:]) for start in range(len(parts))]
-    candidates += [base / tail for tail in tails for base in (folder.parent, folder)]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate, []
-    return None, list(dict.fromkeys(map(str, candidates)))
 
 
 def input_dims(model: Path) -> dict[str, int]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from kaldi_bridge.features.options import FeatureOptions
+from kaldi_bridge.features.settings import FeatureSettings
 
 WINDOW_TYPES = ("povey", "hamming", "hanning", "rectangular", "blackman", "sine")
 MAX_WINDOW_SAMPLES = 1 << 20  # a minute at 16 kHz
@@ -22,12 +20,12 @@ LEAST_MEL_BINS = 3
 FASTEST_HERTZ = 1e7
 
 
-def what_is_wrong(options: FeatureOptions) -> str:
+def what_is_wrong(options: FeatureSettings) -> str:
     """Returns what is wrong with the options and what is allowed; "" if nothing is."""
     return _wrong_numbers(options) or _wrong_frames(options) or _wrong_bands(options)
 
 
-def _wrong_numbers(options: FeatureOptions) -> str:
+def _wrong_numbers(options: FeatureSettings) -> str:
     for field in fields(options):
         value = getattr(options, field.name)
         if isinstance(value, float) and not math.isfinite(value):
@@ -45,7 +43,7 @@ def _wrong_numbers(options: FeatureOptions) -> str:
     return ""
 
 
-def _wrong_frames(options: FeatureOptions) -> str:
+def _wrong_frames(options: FeatureSettings) -> str:
     rate, length, shift = options.sample_rate, options.frame_length, options.frame_shift
     if not 2 <= options.window_samples <= MAX_WINDOW_SAMPLES:
         return (
@@ -65,7 +63,7 @@ def _wrong_frames(options: FeatureOptions) -> str:
     return ""
 
 
-def _wrong_bands(options: FeatureOptions) -> str:
+def _wrong_bands(options: FeatureSettings) -> str:
     half, bands = options.sample_frequency / 2, options.num_mel_bins
     low, high = options.low_freq, options.high_freq
     high = high if high > 0 else half + high
@@ -86,7 +84,7 @@ def _wrong_bands(options: FeatureOptions) -> str:
     return ""
 
 
-def _has_empty_band(options: FeatureOptions, low: float, high: float) -> bool:
+def _has_empty_band(options: FeatureSettings, low: float, high: float) -> bool:
     """Whether a triangle falls between two points; in float32, as Kaldi and the library do."""
     width = np.float32(options.sample_frequency) / np.float32(options.fft_size)
     points = _mel(width * np.arange(options.fft_size // 2, dtype=np.float32))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast
-
-import numpy as np
+from typing import Any, cast
 
 from kaldi_bridge.conf import Conf, read_conf
 from kaldi_bridge.errors import KaldiFileError, NotSupported, ShapeError
 from kaldi_bridge.features.limits import WINDOW_TYPES, what_is_wrong
-
-Kind = Literal["mfcc", "fbank"]
+from kaldi_bridge.features.settings import FeatureSettings, Kind
 
 # Options that only one kind of feature has.
 _ONLY = {
@@ -58,7 +55,7 @@ _REFUSED = {
 
 
 @dataclass(frozen=True)
-class FeatureOptions:
+class FeatureOptions(FeatureSettings):
     """Options of one kind of feature; names, units and defaults are Kaldi's.
 
     Frequencies are in hertz, frame length and shift in milliseconds, energies on the scale of
@@ -75,29 +72,6 @@ class FeatureOptions:
         ShapeError: options that contradict each other or that Kaldi refuses; says what to change.
         NotSupported: `kind` is none of the two.
     """
-
-    kind: Kind = "mfcc"
-    sample_frequency: float = 16000.0
-    frame_length: float = 25.0
-    frame_shift: float = 10.0
-    preemphasis_coefficient: float = 0.97
-    remove_dc_offset: bool = True
-    dither: float = 1.0
-    window_type: str = "povey"
-    round_to_power_of_two: bool = True
-    blackman_coeff: float = 0.42
-    snip_edges: bool = True
-    num_mel_bins: int = 23
-    low_freq: float = 20.0
-    high_freq: float = 0.0
-    num_ceps: int = 13
-    use_energy: bool | None = None
-    energy_floor: float = 0.0
-    raw_energy: bool = True
-    cepstral_lifter: float = 22.0
-    htk_compat: bool = False
-    use_log_fbank: bool = True
-    use_power: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in ("mfcc", "fbank"):
@@ -154,59 +128,6 @@ class FeatureOptions:
         """Returns the same options with dither 0: every run gives the same rows."""
         return replace(self, dither=0.0)
 
-    @property
-    def feature_dim(self) -> int:
-        """Columns of a row."""
-        if self.kind == "mfcc":
-            return self.num_ceps
-        return self.num_mel_bins + bool(self.use_energy)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second."""
-        return int(self.sample_frequency)
-
-    @property
-    def window_samples(self) -> int:
-        """Samples that one frame looks at, rounded down as Kaldi does."""
-        return self._samples(self.frame_length)
-
-    @property
-    def shift_samples(self) -> int:
-        """Samples from one frame to the next, rounded down as Kaldi does."""
-        return self._samples(self.frame_shift)
-
-    @property
-    def frame_shift_seconds(self) -> float:
-        """Time from one frame to the next."""
-        return self.shift_samples / self.sample_rate
-
-    @property
-    def fft_size(self) -> int:
-        """Points of the Fourier transform."""
-        window = self.window_samples
-        return 1 << (window - 1).bit_length() if self.round_to_power_of_two else window
-
-    @property
-    def context_samples(self) -> int:
-        """Samples that a frame shares with the next one: what a stream has to remember."""
-        return max(self.window_samples - self.shift_samples, 0)
-
-    def first_sample(self, frame: int) -> int:
-        """First sample that a frame looks at; without `snip_edges` it may be negative."""
-        begin = frame * self.shift_samples
-        if self.snip_edges:
-            return begin
-        return begin + self.shift_samples // 2 - self.window_samples // 2
-
-    def frame_count(self, n_samples: int) -> int:
-        """Rows that so many samples give; none if `snip_edges` and not even one frame fits."""
-        if not self.snip_edges:
-            return (n_samples + self.shift_samples // 2) // self.shift_samples
-        if n_samples < self.window_samples:
-            return 0
-        return 1 + (n_samples - self.window_samples) // self.shift_samples
-
     def check_rate(self, rate: float) -> None:
         """Compares the rate of a recording with the one these features are made for.
 
@@ -218,12 +139,6 @@ class FeatureOptions:
                 f"audio of {rate:g} Hz for features of {self.sample_rate} Hz: resample it to "
                 f"{self.sample_rate} Hz first, or use a model trained at its rate."
             )
-
-    def _samples(self, milliseconds: float) -> int:
-        # Kaldi keeps both factors in float32, multiplies in float64 and cuts off the rest.
-        return int(
-            float(np.float32(self.sample_frequency)) * 0.001 * float(np.float32(milliseconds))
-        )
 
 
 def _value(conf: Conf, key: str, default: object) -> object:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kaldi_bridge.graph.lazy import Core
-from kaldi_bridge.graph.plan import LinearStep, OtherStep, Plan, SharedStep, Step, Value
+from kaldi_bridge.graph.plan import Columns, LinearStep, OtherStep, Plan, SharedStep, Step, Value
 from kaldi_bridge.graph.pointwise import apply
 
 
@@ -64,29 +64,40 @@ def run(plan: Plan, frames: Tensor, steady: Mapping[str, Tensor], n_rows: int) -
 
 def compute(value: Value, rows: Taken, start: int, stop: int) -> Tensor:
     """Returns rows of a value [stop - start, dim]."""
-    if len(value.pieces) == 1 and isinstance(value.pieces[0].target, slice):
-        piece = value.pieces[0]
-        if piece.target == slice(0, value.dim):
-            source = rows.take(piece.core, start + piece.shift, stop + piece.shift)
-            result = source[:, piece.source]
-            if isinstance(piece.scale, Tensor) or piece.scale != 1.0:
-                result = result * piece.scale
-            if value.constant is not None:
-                result = result + value.constant
-            return result.expand(stop - start, -1)
-    parts = [
-        rows.take(piece.core, start + piece.shift, stop + piece.shift)[:, piece.source]
-        for piece in value.pieces
+    return combined(value, taken(value, rows, start, stop), stop - start)
+
+
+def taken(value: Value, rows: Taken, start: int, stop: int) -> list[Tensor]:
+    """Returns what each piece of a value reads, all columns."""
+    return [
+        rows.take(piece.core, start + piece.shift, stop + piece.shift) for piece in value.pieces
     ]
-    example = parts[0] if parts else value.constant
+
+
+def combined(value: Value, sources: list[Tensor], n_rows: int) -> Tensor:
+    """Returns a value [n_rows, dim], from what `taken` gave; perhaps a view of it."""
+    pieces = value.pieces
+    if len(pieces) == 1 and _is_whole(pieces[0].target, value.dim):
+        result = sources[0][:, pieces[0].source]
+        if isinstance(pieces[0].scale, Tensor) or pieces[0].scale != 1.0:
+            result = result * pieces[0].scale
+        if value.constant is not None:
+            result = result + value.constant
+        return result.expand(n_rows, -1)
+    example = sources[0] if sources else value.constant
     assert example is not None
-    result = example.new_zeros(stop - start, value.dim)
+    result = example.new_zeros(n_rows, value.dim)
     if value.constant is not None:
         result = result + value.constant
-    for piece, part in zip(value.pieces, parts, strict=True):
+    for piece, source in zip(pieces, sources, strict=True):
+        part = (source[:, piece.source] * piece.scale).expand(n_rows, -1)
         index = torch.arange(value.dim, device=part.device)[piece.target]
-        result = result.index_add(1, index, (part * piece.scale).expand(stop - start, -1))
+        result = result.index_add(1, index, part)
     return result
+
+
+def _is_whole(target: Columns, dim: int) -> bool:
+    return isinstance(target, slice) and target == slice(0, dim)
 
 
 def run_step(step: Step, rows: Rows, extent: Callable[[Core], tuple[int, int]]) -> None:

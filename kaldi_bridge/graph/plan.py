@@ -146,6 +146,7 @@ class Plan:
         first: first row of a core that the outputs need, counted from the first output row (≤ 0).
         past, future: rows of input needed before and behind the output rows.
         readers: per core, those that read it, each with its smallest shift.
+        last_uses: per step, the cores that no later step and no output reads.
         dtype, device: of the weights.
         pools: buffers of streams that have ended.
     """
@@ -162,6 +163,7 @@ class Plan:
     future: int = 0
     output_delay: dict[str, int] = field(default_factory=dict)
     readers: dict[Core, list[tuple[Core | str, int]]] = field(default_factory=dict)
+    last_uses: dict[int, tuple[Core, ...]] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     pools: Pools = field(init=False)

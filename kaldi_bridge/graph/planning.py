@@ -12,6 +12,7 @@ How a linear layer reads several shifted or phase-wise sources is chosen by what
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Literal
 
@@ -70,6 +71,7 @@ def make_plan(graph: Graph, dtype: torch.dtype, device: torch.device) -> Plan:
         device=device,
     )
     _align(plan, graph)
+    plan.last_uses = _last_uses(steps, outputs)
     return plan
 
 
@@ -311,3 +313,33 @@ def _align(plan: Plan, graph: Graph) -> None:
                     if piece.core.steady:
                         piece.shift = -first[step.operation.out]
     plan.readers = {core: list(found.items()) for core, found in readers.items()}
+
+
+def _last_uses(
+    steps: list[Step], outputs: Mapping[str, list[Value]]
+) -> dict[int, tuple[Core, ...]]:
+    """Returns, per step, the cores that no later step and no output reads."""
+    last: dict[Core, int] = {}
+    for index, step in enumerate(steps):
+        for core in _read_cores(step):
+            last[core] = index
+    for values in outputs.values():
+        for value in values:
+            for piece in value.pieces:
+                last.pop(piece.core, None)
+    uses: dict[int, tuple[Core, ...]] = {}
+    for core, index in last.items():
+        if not core.fed and not core.steady:
+            uses[index] = (*uses.get(index, ()), core)
+    return uses
+
+
+def _read_cores(step: Step) -> Iterator[Core]:
+    if isinstance(step, SharedStep):
+        yield from (read.core for read in step.reads)
+    elif isinstance(step, OtherStep):
+        yield from (piece.core for value in step.values for piece in value.pieces)
+    else:
+        yield from (read.core for read in step.reads)
+        if step.rest is not None:
+            yield step.rest[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kaldi_bridge import vosk
 from kaldi_bridge.conf import Conf, read_conf
 from kaldi_bridge.errors import MissingFile, NotSupported, ShapeError
 from kaldi_bridge.ivectors.cmvn import CmvnOptions
@@ -77,7 +78,8 @@ class ExtractorFiles:
         Args:
             path: an `ivector_extractor.conf`, or a folder that has one, itself or in `conf`; or a
                 folder with final.ie, final.dubm, final.mat, global_cmvn.stats, online_cmvn.conf and
-                splice_opts (or splice.conf), read with Kaldi's default options.
+                splice_opts (or splice.conf), read with Kaldi's default options; in a model folder
+                of Vosk with max-count at 100, as Vosk sets it.
 
         Raises:
             MissingFile: a file is not there; the message says where it was looked for.
@@ -90,7 +92,7 @@ class ExtractorFiles:
             if path.is_dir() and conf_path.is_file():
                 path = conf_path
         if path.is_dir():
-            options = IvectorOptions()
+            options = IvectorOptions(max_count=vosk.MAX_COUNT if vosk.is_extractor(path) else 0.0)
             paths = {key: find_in_folder(path, key, FILE_KEYS[key]) for key in FILE_KEYS}
         elif path.exists():
             conf = read_conf(path)

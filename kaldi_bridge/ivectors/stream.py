@@ -9,7 +9,6 @@ Source: online2/online-ivector-feature.cc of Kaldi 5.5.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,14 +17,11 @@ from kaldi_bridge.errors import KaldiFileError, ShapeError
 from kaldi_bridge.ivectors.cmvn import OnlineCmvn
 from kaldi_bridge.ivectors.conjugate_gradients import improve, improve_from_afar
 from kaldi_bridge.ivectors.posteriors import pruned_posteriors
+from kaldi_bridge.ivectors.prepared import PreparedExtractor, Rows
 from kaldi_bridge.ivectors.state import SpeakerState, packed_diagonal
-
-if TYPE_CHECKING:
-    from kaldi_bridge.ivectors.extractor import IvectorExtractor
-    from kaldi_bridge.ivectors.statistics import PeriodSums
+from kaldi_bridge.ivectors.statistics import PeriodSums
 
 Doubles = NDArray[np.float64]
-Rows = NDArray[np.float32]
 
 FRAMES_AT_ONCE = 640  # these two bound the memory: a few MB at K = 100
 PERIODS_AT_ONCE = 64
@@ -34,7 +30,7 @@ PERIODS_AT_ONCE = 64
 class IvectorStream:
     """Reads the features of one recording and gives its i-vectors as they become known."""
 
-    def __init__(self, extractor: IvectorExtractor, state: SpeakerState | None = None) -> None:
+    def __init__(self, extractor: PreparedExtractor, state: SpeakerState | None = None) -> None:
         """Args:
         extractor: where the i-vectors come from.
         state: what is known of the speaker; nothing, if None.

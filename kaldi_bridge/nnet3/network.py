@@ -103,9 +103,13 @@ class Component:
         return float(value)
 
 
+FEATURES, IVECTOR = "input", "ivector"
+"""Names of the inputs that Kaldi's programs feed; the second is not padded."""
+
+
 @dataclass(frozen=True)
 class InputNode:
-    """What is fed from outside: "input" (features) or "ivector"."""
+    """What is fed from outside: features or an i-vector."""
 
     name: str
     dim: int

@@ -20,12 +20,18 @@ from kaldi_bridge.nnet3.descriptors import (
     Round,
     Switch,
 )
-from kaldi_bridge.nnet3.network import ComponentNode, DimRangeNode, InputNode, Network, OutputNode
+from kaldi_bridge.nnet3.network import (
+    IVECTOR,
+    ComponentNode,
+    DimRangeNode,
+    InputNode,
+    Network,
+    OutputNode,
+)
 from kaldi_bridge.nnet3.parsing import LARGEST_MODULUS
 
 Span = tuple[float, float]  # first and last frame needed; NOTHING where none is
 NOTHING: Span = (math.inf, -math.inf)
-IVECTOR = "ivector"  # the input that is not padded: Kaldi gives it at whatever time is asked for
 
 
 def context(network: Network, node: str) -> tuple[int, int]:

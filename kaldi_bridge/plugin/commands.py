@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kaldi_bridge.plugin.error_words import kaldi_errors_in_words
 from kaldi_bridge.plugin.export_command import export
 
 app = typer.Typer(
@@ -114,19 +113,3 @@ def embed(
 
 
 app.command()(export)
-
-
-@contextmanager
-def kaldi_errors_in_words() -> Iterator[None]:
-    """Turns an error of the bridge into one that the command line prints in a line.
-
-    Raises:
-        DataError: in the words of the bridge.
-    """
-    from kaldi_bridge.errors import KaldiError
-    from sedsdk.errors import DataError
-
-    try:
-        yield
-    except KaldiError as error:
-        raise DataError(str(error)) from error

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kaldi_bridge.plugin.error_words import kaldi_errors_in_words
+
 if TYPE_CHECKING:
     from kaldi_bridge.export import OnnxDescription
 
@@ -33,7 +35,6 @@ def export(
     it. Features and i-vectors are made outside.
     """
     from kaldi_bridge.acoustic_model import AcousticModel
-    from kaldi_bridge.plugin.commands import kaldi_errors_in_words
     from sedsdk.errors import DataError
 
     if out.exists() and not overwrite:

@@ -12,6 +12,7 @@ from kaldi_bridge.cache import digest_of, file_digest
 from kaldi_bridge.directory import ModelFiles, find_model
 from kaldi_bridge.errors import KaldiError
 from kaldi_bridge.ivectors import ExtractorFiles
+from kaldi_bridge.ivectors.options import cmvn_options
 from sedsdk.errors import ConfigError
 
 MODELS_VARIABLE = "SEDSDK_KALDI_MODELS"
@@ -122,6 +123,7 @@ def model_digest(files: ModelFiles) -> str:
         }
     if files.online_cmvn:
         parts["global_cmvn_stats"] = _digest_at(files.require("global_cmvn_stats"))
+        parts["cmvn"] = asdict(cmvn_options(files.require_cmvn_settings(), files.feature_dim))
     return digest_of(parts)
 
 

@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+from made_extractor import make_extractor
 
-from kaldi_bridge.directory import find_model
+from kaldi_bridge.directory import ModelFiles, find_model
 from kaldi_bridge.errors import KaldiFileError, MissingFile, NotSupported, ShapeError
+from kaldi_bridge.ivectors import ExtractorFiles
+from kaldi_bridge.ivectors.cmvn import CmvnOptions
+from kaldi_bridge.ivectors.options import FILE_KEYS, cmvn_options
 
 GOLDEN = Path(__file__).resolve().parents[2] / "../shared/golden/kaldi"
 HIRES = "--use-energy=false\n--num-mel-bins=40\n--num-ceps=40\n--low-freq=20\n--high-freq=-400\n"
@@ -28,6 +32,10 @@ def network(input_dim: int = 40, ivector_dim: int = 100) -> bytes:
     nodes += [f"input-node name=input dim={input_dim}", "output-node name=output input=input"]
     head = "<Nnet3> \n" + "\n".join(nodes) + "\n\n<NumComponents> "
     return b"\0B<TransitionModel> \4" + bytes(3000) + head.encode() + b"\4\1\0\0\0"
+
+
+def cmvn(files: ModelFiles) -> CmvnOptions:
+    return cmvn_options(files.require_cmvn_settings(), files.feature_dim)
 
 
 def put_extractor(folder: Path, ie: bytes = b"\0B<IvectorExtractor> ") -> Path:
@@ -223,19 +231,32 @@ class TestOnlineFolder:
         assert files.feature_conf == online / "conf/mfcc.conf"
         assert files.extractor == online / "conf/ivector_extractor.conf"
 
+    def test_what_kaldi_would_open_comes_first(self, online, tmp_path, monkeypatch):
+        put(online / "conf/online.conf", "--mfcc-config=conf/mfcc.conf\n")
+        assert find_model(online).feature_conf == online / "conf/mfcc.conf"
+        put(tmp_path / "work/conf/mfcc.conf", HIRES)
+        monkeypatch.chdir(tmp_path / "work")
+        assert find_model(online).feature_conf == Path("conf/mfcc.conf")
+
     def test_commands_are_not_run(self, online):
         put(online / "conf/online.conf", '--mfcc-config="cat mfcc.conf |"\n')
-        with pytest.raises(KaldiFileError, match="commands are not run"):
+        with pytest.raises(KaldiFileError, match=r"line 1: --mfcc-config.*not run"):
             find_model(online)
 
     def test_statistics_for_online_normalisation(self, online):
         stats = put(online / "global_cmvn.stats", " [\n 1 2 ]\n")
-        assert not find_model(online).online_cmvn
         with (online / "conf/online.conf").open("a") as conf:
             conf.write("\n--global-cmvn-stats=/home/someone/exp/tdnn_online/global_cmvn.stats\n")
+        assert not find_model(online).online_cmvn, "Kaldi's pipeline asks for --cmvn-config"
+        with (online / "conf/online.conf").open("a") as conf:
+            conf.write("--cmvn-config=/home/someone/exp/tdnn_online/conf/online_cmvn.conf\n")
+        with pytest.raises(MissingFile, match=r"options of online(?s:.*)conf/online_cmvn\.conf"):
+            find_model(online).require_cmvn_settings()
+        put(online / "conf/online_cmvn.conf", "--cmn-window=300 # frames\n")
         files = find_model(online)
         assert files.online_cmvn
         assert files.require("global_cmvn_stats") == stats
+        assert cmvn(files) == CmvnOptions(cmn_window=300)
 
 
 class TestVosk:
@@ -254,6 +275,28 @@ class TestVosk:
         assert files.phones == tmp_path / "graph/phones.txt"
         assert not files.online_cmvn
         assert any("--max-count=100" in note for note in files.notes)
+
+    @pytest.mark.parametrize("model", ["am/final.mdl", "final.mdl"])
+    def test_its_programs_max_count_unless_a_conf_says_otherwise(self, tmp_path, model):
+        sizes = {"feature_dim": 5, "lda_dim": 4, "gaussians": 3, "ivector_dim": 3}
+        extractor = make_extractor(tmp_path / "ivector", **sizes)
+        assert ExtractorFiles.load(extractor).options.max_count == 0, "no model beside it"
+        put(tmp_path / model)
+        put(tmp_path / "mfcc.conf")
+        assert ExtractorFiles.load(extractor).options.max_count == 100
+        lines = [f"--{key}={names[0]}\n" for key, names in FILE_KEYS.items()]
+        put(extractor / "ivector_extractor.conf", "".join(lines))
+        assert ExtractorFiles.load(extractor).options.max_count == 0
+
+    def test_statistics_of_the_older_layout(self, tmp_path):
+        put(tmp_path / "final.mdl", network(40, 30))
+        put(tmp_path / "mfcc.conf", HIRES)
+        stats = put(tmp_path / "global_cmvn.stats")
+        assert not find_model(tmp_path).online_cmvn, "may be a recipe's folder"
+        put_extractor(tmp_path / "ivector")
+        files = find_model(tmp_path)
+        assert (files.online_cmvn, files.global_cmvn_stats) == (True, stats)
+        assert cmvn(files) == CmvnOptions()
 
     def test_statistics_beside_its_model_mean_online_normalisation(self, tmp_path):
         put(tmp_path / "am/final.mdl", network(40, 0))
@@ -329,6 +372,43 @@ class TestSmallFiles:
             MissingFile, match=r"online mean normalisation(?s:.*)global_cmvn\.stats"
         ):
             files.require("global_cmvn_stats")
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (None, CmvnOptions()),
+            ("", CmvnOptions()),
+            ("--norm-means=false --norm-vars=false", CmvnOptions(norm_means=False)),
+            ("--norm-vars=true --cmn-window=100", CmvnOptions(norm_vars=True, cmn_window=100)),
+            ("--config=conf/online_cmvn.conf", CmvnOptions(cmn_window=300, skip_dims=(3, 39))),
+            (
+                "--cmn-window=50 --config=conf/online_cmvn.conf",
+                CmvnOptions(cmn_window=50, skip_dims=(3, 39)),
+            ),
+        ],
+    )
+    def test_options_of_online_normalisation(self, tmp_path, text, expected):
+        """The command line wins over its --config wherever that stands: parse-options.cc."""
+        model = librispeech(tmp_path)
+        put(tmp_path / "conf/online_cmvn.conf", "--cmn-window=300\n--skip-dims=3:39\n")
+        put(model / "online_cmvn")
+        put(model / "global_cmvn.stats")
+        (model / "cmvn_opts").unlink()
+        if text is not None:
+            put(model / "cmvn_opts", f"{text}\n")
+        files = find_model(model)
+        assert cmvn(files) == expected
+        assert not any("per speaker" in note for note in files.notes)
+
+    def test_options_that_cannot_be_used(self, tmp_path):
+        model = librispeech(tmp_path)
+        put(model / "online_cmvn")
+        put(model / "cmvn_opts", "--config=conf/gone.conf\n")
+        with pytest.raises(MissingFile, match=r"no cmvn settings found(?s:.*)conf/gone\.conf"):
+            cmvn(find_model(model))
+        put(model / "cmvn_opts", "--norm-maens=false\n")
+        with pytest.raises(KaldiFileError, match="Did you mean --norm-means"):
+            cmvn(find_model(model))
 
     @pytest.mark.parametrize("text", ["", "--norm-vars=false", "--norm-means=true"])
     def test_speaker_normalisation_is_noted(self, tmp_path, text):
