@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,13 +12,12 @@ from torch import Tensor
 from kaldi_bridge.chunks import Chunk, ivector_row
 from kaldi_bridge.errors import ShapeError
 from kaldi_bridge.features import FeatureStream
+from kaldi_bridge.graph.plan import Plan
 from kaldi_bridge.ivectors.cmvn import OnlineCmvn
+from kaldi_bridge.ivectors.state import SpeakerState
 from kaldi_bridge.ivectors.stream import IvectorStream
+from kaldi_bridge.nnet3.network import IVECTOR
 from kaldi_bridge.passes import Pass
-
-if TYPE_CHECKING:
-    from kaldi_bridge.graph.plan import Plan
-    from kaldi_bridge.ivectors.state import SpeakerState
 
 
 class NetworkStream:
@@ -116,7 +114,7 @@ class NetworkStream:
         frame = chunk.middle(self.plan.subsampling)
         rows = self._features[:0] if self._ivectors is None else self._ivectors
         vector = ivector_row(rows, frame, self.period, self._ivector_offset)
-        yield from self._pass.chunk(self._features, chunk, {"ivector": vector}, self._offset)
+        yield from self._pass.chunk(self._features, chunk, {IVECTOR: vector}, self._offset)
         self._next = chunk.last
 
     def _forget(self) -> None:

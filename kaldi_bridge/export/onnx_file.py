@@ -10,26 +10,20 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kaldi_bridge.errors import (
-    KaldiFileError,
-    MissingFile,
-    MissingLibrary,
-    ShapeError,
-)
+from kaldi_bridge.errors import KaldiFileError, MissingFile, MissingLibrary, ShapeError
+from kaldi_bridge.export.exportable import Exportable
 from kaldi_bridge.export.onnx_graph import write_plan
 from kaldi_bridge.export.onnx_nodes import Nodes
 from kaldi_bridge.export.onnx_rows import ACTIVATIONS, FEATURES
 from kaldi_bridge.graph.folding import fold
 from kaldi_bridge.graph.lowering import lower
 from kaldi_bridge.graph.planning import make_plan
+from kaldi_bridge.nnet3.network import IVECTOR
 from kaldi_bridge.sink import opened_atomically
 
 if TYPE_CHECKING:
     import onnx
 
-    from kaldi_bridge.acoustic_model import AcousticModel
-
-IVECTOR = "ivector"
 FIRST_OPSET = 13
 LARGEST_BYTES = 2**31 - 1
 """What one protobuf message, and so an ONNX file without files beside it, can hold."""
@@ -87,7 +81,7 @@ class OnnxDescription:
 
 
 def export_onnx(
-    model: AcousticModel,
+    model: Exportable,
     path: Path | str,
     *,
     node: str = "prefinal-l",
@@ -159,7 +153,7 @@ def export_onnx(
     return replace(description, n_bytes=len(content))
 
 
-def weights_sha256(model: AcousticModel) -> str:
+def weights_sha256(model: Exportable) -> str:
     """Returns the SHA-256 of all weights: names, types, shapes and bytes, in the order of names."""
     digest = hashlib.sha256()
     for name, values in sorted(model.weights.state_dict().items()):
@@ -215,7 +209,7 @@ def _check_size(path: Path, n_bytes: int) -> None:
         )
 
 
-def _audio(model: AcousticModel) -> tuple[int | None, float | None]:
+def _audio(model: Exportable) -> tuple[int | None, float | None]:
     """Sample rate and frame shift, where a conf says them."""
     try:
         return model.sample_rate, model.frame_shift_seconds

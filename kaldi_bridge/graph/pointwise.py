@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from kaldi_bridge.errors import NotSupported
+from kaldi_bridge.graph.convolution import convolved
 from kaldi_bridge.graph.operations import (
     Convolution,
     Gather,
@@ -66,36 +66,3 @@ def normalized(operation: Normalize, value: Tensor) -> Tensor:
     if operation.add_log_stddev:
         scaled = torch.cat([scaled, (0.5 * mean_square.log()).to(value.dtype)], dim=-1)
     return scaled.flatten(-2)
-
-
-def convolved(operation: Convolution, values: list[Tensor]) -> Tensor:
-    """Convolves over height, the time offsets standing side by side as channels.
-
-    Args:
-        operation: shapes and weights.
-        values: the picture at each time offset, each [rows, height_in · filters_in].
-    """
-    weight = operation.weight.to(values[0].device, values[0].dtype)
-    filters_out, filters_in, n_times, n_heights = weight.shape
-    pictures = [value.view(-1, operation.height_in, filters_in) for value in values]
-    picture = torch.cat(pictures, dim=-1) if len(pictures) > 1 else pictures[0]
-    top = -operation.first_height
-    reach = (
-        (operation.height_out - 1) * operation.height_step
-        + (n_heights - 1) * operation.height_dilation
-        + operation.first_height
-    )
-    picture = functional.pad(picture, (0, 0, top, reach - (operation.height_in - 1)))
-    kernel = weight.permute(0, 2, 1, 3).reshape(filters_out, n_times * filters_in, n_heights, 1)
-    # [rows, height, 1, channels] seen as channels-last [rows, channels, height, 1]
-    image = picture.unsqueeze(2).permute(0, 3, 1, 2)
-    out = functional.conv2d(
-        image,
-        kernel,
-        operation.bias.to(image.device, image.dtype),
-        stride=(operation.height_step, 1),
-        dilation=(operation.height_dilation, 1),
-    )
-    if operation.relu:
-        out = out.clamp_min(0)
-    return out.squeeze(3).transpose(1, 2).reshape(len(image), -1)

@@ -20,17 +20,7 @@ class IvectorExtractor(PreparedExtractor):
     Runs on the CPU in float64 (results are float32): the work that counts is a chain of small
     systems, each starting from the last one's solution, which an accelerator would only slow down.
 
-    Attributes:
-        paths: option's key (as `ivector-extractor`) → file that it was read from.
-        options: numbers of ivector_extractor.conf.
-        cmvn: options of the normalisation.
-        splice: frames joined before the LDA.
-        global_sums: statistics of the training data, [2, F + 1].
-        lda: splice and projection.
-        ubm: Gaussians that say which frames are alike.
-        projected: the subspace model in the form that the sums need.
-        prior_offset: mean of an i-vector's first element before anything is heard.
-        unpacking: places of the elements of a K × K matrix in its lower triangle, [K, K].
+    What it is made of stands at `PreparedExtractor`.
     """
 
     @classmethod

@@ -15,13 +15,15 @@ from made_extractor import make_extractor
 from made_networks import tdnnf
 from made_recipe import COLUMNS, make_recipe, plain_embedding, sound
 from network_draft import NetworkDraft
+from plain_ivectors import plain_cmvn, plain_state
 from plain_nnet3 import evaluate
 from random_networks import random_inputs
 
 from kaldi_bridge.acoustic_model import AcousticModel
 from kaldi_bridge.errors import KaldiFileError, MissingFile, NotSupported, ShapeError
 from kaldi_bridge.features import FeatureOptions
-from kaldi_bridge.ivectors import IvectorExtractor
+from kaldi_bridge.ivectors import ExtractorFiles, IvectorExtractor
+from kaldi_bridge.ivectors.cmvn import CmvnOptions
 from kaldi_bridge.nnet3.reading import Model
 
 SIZES = {"features": 6, "dim": 16, "bottleneck": 4, "prefinal": 5, "pdfs": 12}
@@ -130,6 +132,65 @@ class TestWavToActivations:
         assert error <= 2e-4 * float(expected.square().mean().sqrt())
         plain = model(model.features(waveform), None, ivectors, node="prefinal-l")
         assert float((plain - expected).abs().max()) > 0.1, "normalising makes a difference here"
+
+    @pytest.mark.parametrize(
+        ("files", "options"),
+        [
+            ({"online_cmvn": ""}, CmvnOptions()),
+            (
+                {"online_cmvn": "", "cmvn_opts": "--norm-means=false --norm-vars=false"},
+                CmvnOptions(norm_means=False),
+            ),
+            (
+                {
+                    "online_cmvn": "",
+                    "cmvn_opts": "--norm-vars=true --config=conf/online_cmvn.conf",
+                    "../../../conf/online_cmvn.conf": "--cmn-window=40\n--global-frames=30",
+                },
+                CmvnOptions(cmn_window=40, global_frames=30, norm_vars=True),
+            ),
+            (
+                {
+                    "conf/online.conf": "--cmvn-config=/gone/tdnn/conf/online_cmvn.conf\n"
+                    "--global-cmvn-stats=/gone/tdnn/global_cmvn.stats",
+                    "conf/online_cmvn.conf": "--cmn-window=60\n--skip-dims=0:3",
+                },
+                CmvnOptions(cmn_window=60, skip_dims=(0, 3)),
+            ),
+            ({"cmvn_opts": "--norm-means=true", "conf/online.conf": "# none"}, None),
+        ],
+    )
+    def test_normalised_as_the_folder_says(
+        self, tmp_path: Path, files: dict[str, str], options: CmvnOptions | None
+    ) -> None:
+        folder = make_recipe(tmp_path)
+        stats = tmp_path / "exp/nnet3/extractor/global_cmvn.stats"
+        (folder / "global_cmvn.stats").write_bytes(stats.read_bytes())
+        for name, text in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(f"{text}\n")
+        model = AcousticModel.load(folder)
+        waveform = sound(1.3)
+        features = model.features(waveform)
+        ivectors = model.ivectors(features)
+        if options is not None:
+            extractor = ExtractorFiles.load(tmp_path / "exp/nnet3/extractor")
+            nobody = plain_state(extractor)
+            rows = plain_cmvn(features.double().numpy(), options, extractor.global_sums, nobody)
+            features = torch.from_numpy(rows).float()
+        expected = model(features, None, ivectors, node="prefinal-l")
+        found = model.embed(waveform)
+        assert_close(found, expected)
+        stream = model.stream()
+        parts = [stream.push(part) for part in np.array_split(waveform, 7)]
+        assert torch.equal(torch.cat([*parts, stream.finish()]), found)
+
+    def test_statistics_of_other_features(self, tmp_path: Path) -> None:
+        folder = make_recipe(tmp_path)
+        (folder / "online_cmvn").touch()
+        (folder / "global_cmvn.stats").write_text(" [\n 1 2 9\n 3 4 0 ]\n")
+        with pytest.raises(ShapeError, match=f"features of 2 values, the network takes {COLUMNS}"):
+            AcousticModel.load(folder).embed(sound(0.3))
 
     def test_plain_twins(self, recipe: Path) -> None:
         model = AcousticModel.load(recipe)
