@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,17 @@ def test_names_of_the_page_exist():
     for option in ("hop_seconds", "cache", "digest", "extractor", "feature_conf"):
         assert f"`{option}" in TEXT
         assert option in TdnnfEmbeddingConfig.model_fields
+
+
+def test_the_example_prints_the_phones_of_a_recording(recipe, capsys):
+    example = runpy.run_path(str(PAGE.parents[1] / "examples" / "kaldi_phones.py"))
+    assert (
+        example["main"]("exp/chain/tdnn_1d_sp", "recordings/utt1.wav", "exp/nnet3/extractor") == 0
+    )
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert float(lines[0][0]) == 0.0
+    assert float(lines[-1][1]) == pytest.approx(66 * 0.03)  # as many rows as the page's `embed`
+    assert all(before[1] == after[0] for before, after in pairwise(lines))
+    assert {line[2] for line in lines} <= {"1", "2"}
+    assert example["main"]("exp/chain/tdnn_1d_sp", "recordings/none.wav") == 1
+    assert "none.wav" in capsys.readouterr().err

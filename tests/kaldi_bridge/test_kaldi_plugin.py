@@ -369,6 +369,18 @@ class TestDigest:
             changed.write_text("1\n")
         assert not torch.equal(one.model_digest, make(other_dir).model_digest)
 
+    def test_changes_with_the_options_of_online_normalisation(self, make, tmp_path):
+        digests = []
+        for name, options in (("a", ""), ("b", "--cmn-window=600"), ("c", "--cmn-window=300")):
+            folder = make_recipe(tmp_path / name)
+            statistics = tmp_path / name / "exp/nnet3/extractor/global_cmvn.stats"
+            (folder / "global_cmvn.stats").write_bytes(statistics.read_bytes())
+            (folder / "online_cmvn").touch()
+            (folder / "cmvn_opts").write_text(options)
+            digests.append(make(folder).model_digest)
+        assert torch.equal(digests[0], digests[1]), "600 is Kaldi's default"
+        assert not torch.equal(digests[0], digests[2])
+
     def test_comments_and_order_change_nothing(self, make, tmp_path):
         one = make(make_recipe(tmp_path / "a"))
         other_dir = make_recipe(tmp_path / "b")
