@@ -107,6 +107,9 @@ def _convolved(rows: Rows, operation: Convolution, values: Sequence[str]) -> str
         dilations=(1, operation.height_dilation),
         pads=(0, max(top, 0), 0, max(bottom, 0)),
     )
+    if operation.offsets is not None:
+        offsets = float_array(name, operation.offsets).reshape(operation.height_out, -1)
+        out = add(scope, "Add", out, nodes.constant(f"{name}.offsets", offsets.T[:, None]))
     if operation.relu:
         out = add(scope, "Relu", out)
     columns_last = add(scope, "Transpose", out, perm=(0, 2, 3, 1))

@@ -60,9 +60,10 @@ def _by_torch(
         stride=(operation.height_step, 1),
         dilation=(operation.height_dilation, 1),
     )
-    if operation.relu:
-        out = out.clamp_min(0)
-    return out.squeeze(3).transpose(1, 2).reshape(len(picture), -1)
+    flat = out.squeeze(3).transpose(1, 2).reshape(len(picture), -1)
+    if operation.offsets is not None:
+        flat = flat + operation.offsets.to(flat)
+    return flat.clamp_min(0) if operation.relu else flat
 
 
 def _by_patches(
@@ -93,6 +94,7 @@ def _by_patches(
         torch.addmm(
             bias, some.view(-1, len(kernel)), kernel, out=out[start:stop].view(-1, filters_out)
         )
-    if operation.relu:
-        out.clamp_min_(0)
-    return out.view(n_rows, -1)
+    flat = out.view(n_rows, -1)
+    if operation.offsets is not None:
+        flat.add_(operation.offsets.to(flat))
+    return flat.clamp_min_(0) if operation.relu else flat

@@ -9,16 +9,20 @@
    of these networks is padded with zeros, and done only where the bias is small beside the layer's
    normalised output, since float32 would lose the digits of a small output on a large bias.
 5. The sum with a bypass becomes part of the layer before it.
+6. Scales behind a convolution's cut move into it as in 3, where all heights share them; constants
+   that a convolution reads become offsets of its output.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from kaldi_bridge.graph.convolution import convolved
 from kaldi_bridge.graph.lazy import Core, Lazy, Term
 from kaldi_bridge.graph.lowering import Graph
 from kaldi_bridge.graph.operations import (
@@ -70,6 +74,7 @@ def fold(graph: Graph) -> Graph:
     _push_scales(graph)
     _fuse_bypass(graph)
     _push_biases(graph)
+    _fold_convolutions(graph)
     remove_unused(graph)
     return graph
 
@@ -159,19 +164,52 @@ def _push_scales(graph: Graph) -> None:
     for operation in graph.operations:
         if not (isinstance(operation, Linear) and operation.relu):
             continue
-        readers = uses.of[operation.out]
-        weights = readers[0][0].weights
-        every = np.arange(operation.out.dim)
-        if weights is None or not all(
-            term.weights is weights and np.array_equal(term.source, every) for term, _, _ in readers
-        ):
-            continue
-        if not bool((weights.detach() > 0).all()):
+        weights = _shared_weights(operation.out, uses)
+        if weights is None:
             continue
         operation.normalized = True
         operation.multiply(weights)
-        for term, _, _ in readers:
+        for term, _, _ in uses.of[operation.out]:
             term.weights = None
+
+
+def _fold_convolutions(graph: Graph) -> None:
+    uses = Uses(graph)
+    for operation in graph.operations:
+        if not isinstance(operation, Convolution):
+            continue
+        constants = [source.constant for source in operation.sources]
+        if any(constant is not None for constant in constants):
+            still = replace(operation, relu=False, bias=torch.zeros_like(operation.bias))
+            nothing = operation.weight.new_zeros(operation.sources[0].dim)
+            rows = [(nothing if row is None else row)[None] for row in constants]
+            operation.offsets = convolved(still, rows)[0]
+            operation.sources = [Lazy(source.dim, source.terms) for source in operation.sources]
+        weights = _shared_weights(operation.out, uses)
+        if not operation.relu or weights is None:
+            continue
+        filters = weights[: len(operation.bias)]
+        if not torch.equal(weights, filters.repeat(operation.height_out)):
+            continue
+        operation.weight = operation.weight * filters[:, None, None, None]
+        operation.bias = operation.bias * filters
+        if operation.offsets is not None:
+            operation.offsets = operation.offsets * weights
+        for term, _, _ in uses.of[operation.out]:
+            term.weights = None
+
+
+def _shared_weights(core: Core, uses: Uses) -> torch.Tensor | None:
+    """The positive weights that all readers of a core put on it, if they are the same."""
+    readers = uses.of[core]
+    weights = readers[0][0].weights
+    every = np.arange(core.dim)
+    if weights is None or not bool((weights.detach() > 0).all()):
+        return None
+    same = all(
+        term.weights is weights and np.array_equal(term.source, every) for term, _, _ in readers
+    )
+    return weights if same else None
 
 
 def _fuse_bypass(graph: Graph) -> None:

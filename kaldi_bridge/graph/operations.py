@@ -101,6 +101,8 @@ class Convolution(Operation):
         first_height: smallest height offset; heights beyond the picture count as zero.
         height_dilation: distance of neighbouring height offsets.
         relu: cuts at zero.
+        offsets: [height_out · filters_out] added before the cut, or None: what constants in the
+            sources come to, which differs at the edges of the picture.
     """
 
     weight: Tensor
@@ -111,3 +113,4 @@ class Convolution(Operation):
     first_height: int
     height_dilation: int
     relu: bool = False
+    offsets: Tensor | None = None
