@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 
 import torch
@@ -66,6 +68,7 @@ class Plans:
         if key not in self._kept:
             with torch.no_grad():
                 self._kept[key] = self._made(*key)
+            _return_freed_memory()
         self._kept.move_to_end(key)
         while len(self._kept) > MAX_PLANS:
             self._kept.popitem(last=False)
@@ -84,3 +87,9 @@ def _is_same(value: Tensor, stamp: tuple[Tensor, int]) -> bool:
     known, version = stamp
     same = value.data_ptr() == known.data_ptr() and _version(value) == version
     return same and value.dtype == known.dtype and value.device == known.device
+
+
+def _return_freed_memory() -> None:
+    """Gives what folding has freed back to the system; glibc keeps it, in holes, until told."""
+    with suppress(OSError, AttributeError, TypeError):  # other systems do without
+        ctypes.CDLL(None).malloc_trim(0)

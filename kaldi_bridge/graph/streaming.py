@@ -20,7 +20,7 @@ from kaldi_bridge.graph.plan import Plan
 from kaldi_bridge.graph.segments import Segments
 from kaldi_bridge.graph.storage import Pool
 
-BLOCK_FRAMES = 3072
+BLOCK_FRAMES = 2304
 BLOCK_ROWS = 2048
 """Frames and rows per block on a CPU: long enough for fast products, short enough for the caches
 and for a bounded memory; phases have buffers of their own, so rows are fewer where they are many.
