@@ -73,8 +73,9 @@ class Layout:
             self._retire(core)
 
     def run(self) -> None:
-        """Computes the block."""
-        for function, arguments, options in self._calls:
+        """Computes the block, once: the calls and what they hold are let go of."""
+        calls, self._calls = self._calls, []
+        for function, arguments, options in calls:
             function(*arguments, **options)
 
     def take(self, core: Core, start: int, stop: int) -> Tensor:
@@ -149,15 +150,7 @@ class Layout:
     def _lay_output(self, name: str, values: list[Value]) -> None:
         start, stop = self._spans[name]
         sources = [functional.taken(value, self, start, stop) for value in values]
-
-        def give() -> None:
-            parts = [
-                functional.combined(value, read, stop - start)
-                for value, read in zip(values, sources, strict=True)
-            ]
-            self.outputs[name] = torch.stack(parts, dim=1)
-
-        self._call(give)
+        self._call(_give, self.outputs, name, values, sources, stop - start)
 
     def _lay_linear(self, step: LinearStep, over: tuple[Core, ...]) -> None:
         start, stop = self._spans[step.out]
@@ -272,6 +265,20 @@ class Layout:
                 self._call(out.add_, part.bias)
         for product in lent:
             self._pool.take_back(product)
+
+
+def _give(
+    outputs: dict[str, Tensor],
+    name: str,
+    values: list[Value],
+    sources: list[list[Tensor]],
+    n_rows: int,
+) -> None:
+    parts = [
+        functional.combined(value, read, n_rows)
+        for value, read in zip(values, sources, strict=True)
+    ]
+    outputs[name] = torch.stack(parts, dim=1)
 
 
 def _compute(step: OtherStep, sources: list[list[Tensor]], out: Tensor) -> None:

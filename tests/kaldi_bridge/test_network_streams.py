@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from kaldi_bridge.chunks import Chunk
 from kaldi_bridge.embedding_stream import NetworkStream
 from kaldi_bridge.errors import ShapeError
 from kaldi_bridge.graph import streaming
+from kaldi_bridge.graph.layout import Layout
 from kaldi_bridge.graph.plan import Plan
 from kaldi_bridge.nnet3.network import Network
 from kaldi_bridge.nnet3.reading import Model
@@ -397,3 +400,25 @@ class TestEmbeddingStream:
         stream = model.stream()
         rows = torch.cat([stream.push(sound(0.5)), stream.finish()])
         assert not rows.requires_grad
+
+
+def test_blocks_are_let_go_of_without_the_garbage_collector(monkeypatch):
+    alive: list[weakref.ref[Layout]] = []
+    make = Layout.__init__
+
+    def counted(layout, *arguments):
+        make(layout, *arguments)
+        alive.append(weakref.ref(layout))
+
+    monkeypatch.setattr(Layout, "__init__", counted)
+    monkeypatch.setattr(streaming, "BLOCK_ROWS", 32)
+    network = tdnnf(dim=16, bottleneck=4, ivector=0, prefinal=4, pdfs=5)
+    stream = AcousticModel(Model(None, network)).network_stream(node="prefinal-l", subsampling=3)
+    gc.disable()
+    try:
+        stream.push(torch.zeros(1000, 40))
+        stream.finish()
+        assert len(alive) > 5
+        assert not any(layout() is not None for layout in alive)
+    finally:
+        gc.enable()
