@@ -38,7 +38,8 @@ imports: $(VENV)/.ready
 	$(VENV)/bin/lint-imports
 
 runtime: $(RUNTIME_VENV)/.ready
-	$(RUNTIME_VENV)/bin/python -m pytest -q tests/runtime tests/regressions
+	$(RUNTIME_VENV)/bin/python -m pytest -q tests/runtime tests/regressions \
+	  tests/kaldi_bridge/test_network_weights.py tests/kaldi_bridge/test_graph_folding.py
 
 setup: $(VENV)/.ready
 
