@@ -41,6 +41,8 @@ from kaldi_bridge.nnet3.network import (
     Network,
     OutputNode,
 )
+from kaldi_bridge.nnet3.parsing import LARGEST_MODULUS
+from kaldi_bridge.nnet3.timing import descriptor_modulus
 
 FEATURES = "input"
 Key = tuple[str, int]
@@ -84,12 +86,18 @@ def reads(network: Network, nodes: Iterable[str]) -> set[str]:
 
 
 def modulus(network: Network, nodes: Iterable[str]) -> int:
-    """Returns after how many frames what some nodes depend on repeats itself; 1 for most."""
+    """Returns after how many frames what some nodes depend on repeats itself; 1 for most.
+
+    Raises:
+        NotSupported: more than LARGEST_MODULUS frames, each of which would be a phase.
+    """
     found = 1
     for name in reads(network, nodes):
         here = network.nodes[name]
         if isinstance(here, ComponentNode | OutputNode):
-            found = lcm(found, _modulus(here.input))
+            found = lcm(found, descriptor_modulus(here.input))
+            if found > LARGEST_MODULUS:
+                raise NotSupported(f"a network that repeats after {found} frames only.")
     return found
 
 
@@ -104,17 +112,6 @@ def chunk_unit(network: Network, nodes: Iterable[str], subsampling: int) -> int:
         if isinstance(node, OutputNode) and name != "output"
     ]
     return lcm(subsampling, modulus(network, [*nodes, *others]))
-
-
-def _modulus(descriptor: Descriptor) -> int:
-    if isinstance(descriptor, ReplaceIndex) and descriptor.variable == "t":
-        return 1
-    own = 1
-    if isinstance(descriptor, Round):
-        own = descriptor.modulus
-    elif isinstance(descriptor, Switch):
-        own = len(descriptor.parts)
-    return lcm(own, *map(_modulus, descriptor.children()))
 
 
 def lower(network: Network, nodes: Sequence[str], subsampling: int, weights: Weights) -> Graph:

@@ -67,19 +67,22 @@ def modulus(network: Network) -> int:
     period = 1
     for node in network.nodes.values():
         if isinstance(node, ComponentNode | OutputNode):
-            period = math.lcm(period, _modulus(node.input))
+            period = math.lcm(period, descriptor_modulus(node.input))
             if period > LARGEST_MODULUS:
                 raise NotSupported(f"a network that repeats after {period} frames only.")
     return period
 
 
-def _modulus(descriptor: Descriptor) -> int:
+def descriptor_modulus(descriptor: Descriptor) -> int:
+    """Returns after how many frames a descriptor repeats what it does."""
+    if isinstance(descriptor, ReplaceIndex) and descriptor.variable == "t":
+        return 1  # it reads one time only
     own = 1
     if isinstance(descriptor, Round):
         own = descriptor.modulus
     elif isinstance(descriptor, Switch):
         own = len(descriptor.parts)
-    return math.lcm(own, *map(_modulus, descriptor.children()))
+    return math.lcm(own, *map(descriptor_modulus, descriptor.children()))
 
 
 def _order(network: Network) -> list[str]:

@@ -14,7 +14,9 @@ from plain_nnet3 import PlainChunk, evaluate
 from random_networks import random_inputs
 from torch.utils.flop_counter import FlopCounterMode
 
+from kaldi_bridge.acoustic_model import AcousticModel
 from kaldi_bridge.chunks import Chunk
+from kaldi_bridge.errors import NotSupported
 from kaldi_bridge.graph import folding
 from kaldi_bridge.graph.folding import Uses, fold, sources
 from kaldi_bridge.graph.lowering import Graph, lower
@@ -23,6 +25,7 @@ from kaldi_bridge.graph.plan import Plan
 from kaldi_bridge.graph.planning import make_plan
 from kaldi_bridge.nnet3 import building
 from kaldi_bridge.nnet3.network import ComponentNode, Network
+from kaldi_bridge.nnet3.reading import Model
 from kaldi_bridge.passes import Pass
 from kaldi_bridge.weights import NetworkWeights
 
@@ -440,3 +443,18 @@ def test_layers_of_stride_three_are_in_one_phase_only() -> None:
         "prefinal-l": 1,
     }
     assert not any(isinstance(one, Gather) for one in graph.operations)
+
+
+def test_moduli_that_would_need_too_many_phases_are_refused():
+    def rounding(first: int, second: int) -> AcousticModel:
+        lines = (
+            "input-node name=input dim=1\n"
+            f"output-node name=output input=Sum(Round(input, {first}), Round(input, {second}))\n"
+        )
+        return AcousticModel(Model(None, building.network(lines, [])))
+
+    t = torch.arange(7)
+    expected = ((t - t % 2) + (t - t % 3)).float()[:, None]  # as Round is defined
+    assert torch.equal(rounding(2, 3)(t.float()[:, None]), expected)
+    with pytest.raises(NotSupported, match="repeats after 988027 frames"):
+        rounding(997, 991)(t.float()[:, None])
