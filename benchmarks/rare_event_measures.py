@@ -12,7 +12,7 @@ from interleaved import Setting, Timing, interleaved
 from multiply_accumulates import multiply_accumulates
 from rare_event_models import CONFIGURATIONS
 
-from sedsdk import Features, Host, Inputs, Pipeline, Targets
+from sedsdk import Features, Host, Inputs, Pipeline, StreamSpec, Targets
 from sedsdk.training.progress import CountedWork
 
 MAX_GRADIENT_NORM = 5.0
@@ -32,7 +32,7 @@ class Subject:
         pipeline: the model.
         waveform: the clip that it is timed on, float32 [N].
         inputs: its features.
-        batch: features that it is trained on, [B, T, F] in stream "main".
+        batch: features that it is trained on, [B, T, F] in each stream.
         figures: name → number or text, ready for JSON.
         times: what was timed ("model", "audio to events", "training"), setting → `Timing`.
     """
@@ -87,14 +87,18 @@ def make_subject(
     waveform = NOISE_LEVEL * torch.randn(round(clip_seconds * rate))
     with torch.inference_mode():
         inputs = pipeline.features(pipeline.batch([waveform], rate))
-    spec = pipeline.streams["main"]
     clips = batch_clips or configuration.batch_clips
     seconds = min(configuration.batch_seconds, clip_seconds)
-    frames = round(seconds / spec.grid.hop_seconds)
+    streams = {
+        stream: _noise_features(spec, clips, round(seconds / spec.grid.hop_seconds), device)
+        for stream, spec in pipeline.streams.items()
+    }
+    return Subject(name, pipeline, waveform, inputs, Inputs(streams))
+
+
+def _noise_features(spec: StreamSpec, clips: int, frames: int, device: str) -> Features:
     lengths = torch.full((clips,), frames, device=device)
-    values = torch.randn(clips, frames, spec.size, device=device)
-    batch = Inputs({"main": Features(values, lengths, spec.grid)})
-    return Subject(name, pipeline, waveform, inputs, batch)
+    return Features(torch.randn(clips, frames, spec.size, device=device), lengths, spec.grid)
 
 
 def measure_size(subject: Subject) -> None:

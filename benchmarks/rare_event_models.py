@@ -19,6 +19,13 @@ MTFA_CHUNK_SECONDS = 5.12
 POSTPROCESSORS = {
     "mtfa": ("threshold", part("median", seconds=0.54), "to_events"),
     "multires": ("threshold", "clip_gate", "longest_run", "to_events"),
+    "gradual": (
+        "dynamic_threshold",
+        part("median", seconds=0.3),
+        "fill_gaps",
+        "longest_run",
+        "to_events",
+    ),
 }
 
 
@@ -70,6 +77,30 @@ def multires(host: Host, **options: Any) -> Pipeline:
     return compose(EVENT, multires_input(), encoder, head, postprocessors=after, host=host, seed=0)
 
 
+def gradual_input() -> PartRef:
+    """600 frames of 40 bands and their neighbours for 30 s, the gradual network's."""
+    return part(
+        "log_mel",
+        sample_rate=16000,
+        window_seconds=0.02,
+        hop_seconds=0.01,
+        n_mels=40,
+        drop_last=True,
+        normalise="min_max",
+        average_frames=5,
+        context_frames=2,
+    )
+
+
+def gradual(host: Host, encoder: str) -> Pipeline:
+    """A network of the gradual network's paper; its speech embeddings are the bundled model's."""
+    frontends = {"main": gradual_input()}
+    if encoder != "cbrnn":
+        frontends["asr"] = part("tdnnf_embedding", hop_seconds=0.1)
+    after = POSTPROCESSORS["gradual"]
+    return compose(EVENT, frontends, encoder, "frame_bce", postprocessors=after, host=host, seed=0)
+
+
 def crnn(host: Host) -> Pipeline:
     """The pipeline of recipe rare/recordings; its frontend is fitted to noise."""
     from sedsdk.training.recipe import load_recipe
@@ -96,6 +127,10 @@ def _multires(**options: Any) -> Configuration:
     return Configuration(partial(multires, **options), 10, 30.0, "plugins/multires_rnn")
 
 
+def _gradual(encoder: str) -> Configuration:
+    return Configuration(partial(gradual, encoder=encoder), 8, 30.0, "plugins/gradual")
+
+
 CONFIGURATIONS = {
     "mtfa-hourglass": _mtfa("hourglass"),
     "mtfa-resnet": _mtfa("resnet"),
@@ -104,6 +139,9 @@ CONFIGURATIONS = {
     "multires-bi": _multires(direction="bi", multi_resolution=False, layers=3),
     "multires-3": _multires(layers=3),
     "multires-4": _multires(layers=4),
+    "cbrnn": _gradual("cbrnn"),
+    "gradual": _gradual("gradual"),
+    "asr-finetune": _gradual("asr_finetune"),
     "crnn": Configuration(crnn, 64, 10.0),
     "cnn14-128": Configuration(partial(cnn14_at, mtfa_input), 32, MTFA_CHUNK_SECONDS),
     "cnn14-64": Configuration(partial(cnn14_at, multires_input), 10, 30.0),

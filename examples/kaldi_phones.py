@@ -1,9 +1,11 @@
-"""Prints the phones that a Kaldi chain model hears in a recording, read block by block.
+"""Prints the phones that a Kaldi model hears in a recording, read block by block.
 
+    python examples/kaldi_phones.py bundled RECORDING
     python examples/kaldi_phones.py MODEL RECORDING [EXTRACTOR]
 
-MODEL is a model's folder or its final.mdl; EXTRACTOR is its i-vector extractor, where that is not
-found around the model. The public LibriSpeech models of kaldi-asr.org fit as they are unpacked.
+MODEL is a model's folder or its final.mdl, or "bundled" for the one that comes with kaldi_bridge;
+EXTRACTOR is its i-vector extractor, where that is not found around the model. The public
+LibriSpeech models of kaldi-asr.org fit as they are unpacked.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import sys
 import torch
 
 from kaldi_bridge import AcousticModel, KaldiError
+from kaldi_bridge.bundled import model_called
 from kaldi_bridge.phones import (
     FrameClock,
     PhoneMap,
@@ -29,7 +32,7 @@ BLOCK_SECONDS = 1.0
 def main(path: str, recording: str, extractor: str | None = None) -> int:
     """Prints onset, offset and name of each phone; returns 1 if something could not be read."""
     try:
-        model = AcousticModel.load(path, extractor=extractor)
+        model = AcousticModel.load(model_called(path), extractor=extractor)
         samples, _ = read_audio(recording, model.sample_rate)
         stream = model.stream(node="output", frames_per_chunk=150)
         size = int(BLOCK_SECONDS * model.sample_rate)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kaldi_bridge.acoustic_model import AcousticModel
     from kaldi_bridge.archives import read_archive, read_matrix, read_scp, write_archive
+    from kaldi_bridge.bundled import bundled_model
     from kaldi_bridge.directory import ModelFiles, find_model
     from kaldi_bridge.errors import (
         KaldiError,
@@ -44,6 +45,7 @@ _MODULES = {
     "NotSupported": "errors",
     "ShapeError": "errors",
     "SpeakerState": "ivectors",
+    "bundled_model": "bundled",
     "compute_features": "features",
     "find_model": "directory",
     "read_archive": "archives",
@@ -69,6 +71,7 @@ __all__ = [
     "NotSupported",
     "ShapeError",
     "SpeakerState",
+    "bundled_model",
     "compute_features",
     "find_model",
     "read_archive",

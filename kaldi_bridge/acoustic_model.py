@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kaldi_bridge.backends.pykaldi import PyKaldiBackend
+from kaldi_bridge.bundled import bundled_model
 from kaldi_bridge.directory import ModelFiles, find_model
 from kaldi_bridge.embedding_stream import EmbeddingStream
 from kaldi_bridge.errors import NotSupported, ShapeError
@@ -109,6 +110,17 @@ class AcousticModel(NetworkModule):
             frame_subsampling_factor=files.frame_subsampling_factor,
             backend=backend,
         ).eval()
+
+    @classmethod
+    def bundled(cls) -> AcousticModel:
+        """Reads the model that comes with the package; its card says what it was trained on.
+
+        Its outputs are log posteriors of 41 classes, phone by phone as phones.txt names them.
+
+        Raises:
+            MissingFile: this copy of the package has no model; says how to make one.
+        """
+        return cls.load(bundled_model())
 
     @property
     def feature_options(self) -> FeatureOptions:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from sedsdk.hooks import (
         API_VERSION,
         DatasetSpec,
+        FigureRequest,
+        FigureResult,
         PartSpec,
         RecipeSpec,
         ReproductionSpec,
@@ -86,6 +88,8 @@ __all__ = [
     "Encoder",
     "Event",
     "Features",
+    "FigureRequest",
+    "FigureResult",
     "FrameGrid",
     "Frontend",
     "Head",
@@ -122,7 +126,8 @@ _NAMES_BY_MODULE = {
     "sedsdk.config": "PartRef PipelineConfig part",
     "sedsdk.errors": "AudioError BundleError ConfigError DataError MissingDependency MissingPlugin "
     "NameTaken PluginError SedsdkError TrainingError UnknownPart",
-    "sedsdk.hooks": "API_VERSION DatasetSpec PartSpec RecipeSpec ReproductionSpec hookimpl",
+    "sedsdk.hooks": "API_VERSION DatasetSpec FigureRequest FigureResult PartSpec RecipeSpec "
+    "ReproductionSpec hookimpl",
     "sedsdk.host": "Host default_host",
     "sedsdk.contract": "Part PartConfig PostProcessor",
     "sedsdk.pipeline": "Pipeline compose",

@@ -18,8 +18,9 @@ arguments: pluggy's releases differ in what a default means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
@@ -104,12 +105,49 @@ class ReproductionSpec:
         target: "package:path/inside/package.yaml", a plan as `sedsdk reproduce` reads it.
         summary: one line.
         source: the paper.
+        figures: name → "package.module:function", what `--figure NAME` makes of data that need no
+            training; the function takes a `FigureRequest` and returns a `FigureResult`.
     """
 
     name: str
     target: str
     summary: str
     source: str
+    figures: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class FigureRequest:
+    """What `sedsdk reproduce NAME --figure FIGURE` asks for.
+
+    Attributes:
+        out: folder for everything that is written; it need not exist.
+        data: what the caller named with --data, a folder or a file that exists; None if nothing.
+        recordings: folder of real recordings, named or found; None with `data`, or if there is
+            none: then the figure is of made sounds, or an error says what to give.
+        model: path that the caller gave with --model; None for the figure's own.
+        settings: field → value of every --set, as it was written; the figure refuses what it does
+            not know.
+    """
+
+    out: Path
+    data: Path | None = None
+    recordings: Path | None = None
+    model: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class FigureResult:
+    """What a figure's function has done.
+
+    Attributes:
+        files: what was written, the page or picture to look at first.
+        problems: one line per input that failed while the rest went on.
+    """
+
+    files: tuple[Path, ...]
+    problems: tuple[str, ...] = ()
 
 
 @hookspec
@@ -203,7 +241,9 @@ def sedsdk_reproductions() -> Iterable[ReproductionSpec]:
     Example:
         >>> @hookimpl
         ... def sedsdk_reproductions():
-        ...     yield ReproductionSpec("tiny", "my_package:reproduce.yaml", "two rows", "ours")
+        ...     figures = {"spectra": "my_package.spectra:draw"}
+        ...     plan = "my_package:reproduce.yaml"
+        ...     yield ReproductionSpec("tiny", plan, "two rows", "ours", figures)
     """
     raise AssertionError("a hook specification is never called")
 

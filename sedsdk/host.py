@@ -255,6 +255,23 @@ class Host:
         """
         return self._text("reproduction", name)
 
+    def load_figure(self, reproduction: str, figure: str) -> Any:
+        """Imports and returns the function that draws a figure of a reproduction.
+
+        Raises:
+            UnknownPart: no loaded plugin offers the reproduction, or it has no such figure.
+            PluginError: the function's module does not import.
+        """
+        spec = self._find("reproduction", reproduction).spec
+        assert isinstance(spec, ReproductionSpec)
+        if figure not in spec.figures:
+            there = f"It has: {', '.join(spec.figures)}." if spec.figures else "It has no figures."
+            close = did_you_mean(figure, spec.figures)
+            raise UnknownPart(
+                f'reproduction {reproduction} has no figure "{figure}".{close} {there}'
+            )
+        return import_target(spec.figures[figure], f"figure {figure} of {reproduction}")
+
     def _text(self, kind: OfferKind, name: str) -> str:
         offer = self._find(kind, name)
         return target_text(offer.spec.target, f"{kind} {name}", offer.plugin)

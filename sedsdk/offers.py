@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -174,8 +174,27 @@ def _check_spec(spec: Spec) -> None:
             f"{spec.name}: changes = {spec.changes!r} is no tuple of texts like "
             '"training.epochs=3".'
         )
+    if isinstance(spec, ReproductionSpec):
+        _check_figures(spec)
     if not spec.summary:
         raise PluginError(f"{spec.name}: the summary is empty. Say in one line what it does.")
+
+
+def _check_figures(spec: ReproductionSpec) -> None:
+    figures: Any = spec.figures
+    if not isinstance(figures, Mapping):
+        raise PluginError(f"{spec.name}: figures = {figures!r} is no mapping of names to targets.")
+    for name, target in figures.items():
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise PluginError(
+                f'{spec.name}: the figure\'s name "{name}" may hold lower case letters, digits, '
+                '"_" and "-" only.'
+            )
+        if not (isinstance(target, str) and TARGET.fullmatch(target)):
+            raise PluginError(
+                f'{spec.name}: the target "{target}" of figure "{name}" is not of the form '
+                "package.module:function."
+            )
 
 
 def _check_claimed_once(offers: list[Offer]) -> None:

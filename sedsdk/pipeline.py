@@ -150,6 +150,20 @@ class Pipeline(nn.Module):
             }
         )
 
+    @torch.no_grad()
+    def store(self, audio: Audio) -> Inputs:
+        """Runs of every frontend what does not learn; `finish` makes features of it."""
+        return Inputs(
+            {
+                name: frontend.store(*audio[frontend.sample_rate])
+                for name, frontend in self._frontends().items()
+            }
+        )
+
+    def finish(self, stored: Inputs) -> Inputs:
+        """Finishes every stream: what `store` gives → what `features` gives, with gradients."""
+        return Inputs({name: part.finish(stored[name]) for name, part in self._frontends().items()})
+
     def forward(self, inputs: Inputs) -> Prediction:
         """Predicts as at inference: conditioners that always run, encoder, head.
 

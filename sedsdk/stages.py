@@ -72,10 +72,20 @@ class Frontend(nn.Module, Part):
 
     A subclass sets `sample_rate` and `spec` in its constructor and writes `forward`.
 
+    Training takes it in two stages, `forward = finish ∘ store`: what is stored is computed once per
+    clip, without gradients, and kept on disk; what finishes it runs inside every training step.
+
+    | frontend | `store` | `finish` |
+    |---|---|---|
+    | learns nothing | the features | nothing to do |
+    | additive | `energies` | `compress` |
+    | learns | the samples | `forward` |
+    | learns from some point on | what is frozen, if it overrides `store` | the rest |
+
     Attributes:
         sample_rate: hertz; the caller resamples to it.
         spec: size and grid of the features.
-        deterministic: the same audio gives the same features, so that they may be cached.
+        deterministic: the same audio gives the same, so that what is stored may be kept.
     """
 
     sample_rate: int
@@ -119,6 +129,47 @@ class Frontend(nn.Module, Part):
         Args:
             batches: pairs of waveforms [B, N] and lengths [B].
         """
+
+    @property
+    def learns(self) -> bool:
+        """True if some of its parameters learn; `store` may not depend on them."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    @property
+    def stored_spec(self) -> StreamSpec:
+        """Size and grid of what `store` gives; a subclass that overrides it overrides this, too."""
+        if self.additive:
+            return self.energy_spec
+        if self.learns:
+            return StreamSpec(1, FrameGrid(1 / self.sample_rate, 0.5 / self.sample_rate))
+        return self.spec
+
+    def store(self, waveforms: Tensor, lengths: Tensor) -> Features:
+        """Computes what does not depend on anything that learns; see the class.
+
+        Args:
+            waveforms: as for `forward`.
+            lengths: as for `forward`.
+
+        Returns:
+            Features [B, S, size of `stored_spec`] with zero padding. Each frame stands for its
+            time on the grid alone, so that a piece of a clip can be cut out of it.
+        """
+        if self.additive:
+            return self.energies(waveforms, lengths)
+        if self.learns:
+            return Features(waveforms.unsqueeze(2), lengths, self.stored_spec.grid).zero_padded()
+        features: Features = self(waveforms, lengths)
+        return features
+
+    def finish(self, stored: Features) -> Features:
+        """Computes from what was stored the features that `forward` gives, with gradients."""
+        if self.additive:
+            return self.compress(stored)
+        if self.learns:
+            features: Features = self(stored.values.squeeze(2), stored.lengths)
+            return features
+        return stored
 
     @property
     def additive(self) -> bool:

@@ -19,7 +19,7 @@ def sedsdk_frontends() -> Iterator[PartSpec]:
     yield PartSpec(
         "tdnnf_embedding",
         "kaldi_bridge.plugin.frontend:TdnnfEmbedding",
-        "activations of a frozen Kaldi acoustic model (nnet3), any node, pooled to any hop",
+        "activations of a Kaldi acoustic model (nnet3), any node, pooled to any hop",
         "Povey et al. 2018 (TDNN-F); Kaldi 5.5",
     )
 

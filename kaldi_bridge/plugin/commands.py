@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kaldi_bridge.bundled import model_called
 from kaldi_bridge.plugin.error_words import kaldi_errors_in_words
 from kaldi_bridge.plugin.export_command import export
 
@@ -18,7 +19,10 @@ app = typer.Typer(
 )
 
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Folder of a model, or its .mdl or .raw file.")
+    Path,
+    typer.Argument(
+        metavar="MODEL", help='Folder of a model, or its .mdl or .raw file; "bundled": our own.'
+    ),
 ]
 ExtractorPath = Annotated[
     Path | None,
@@ -50,7 +54,7 @@ def info(
     from sedsdk.cli.screen import print_json
 
     with kaldi_errors_in_words():
-        files = find_model(model, extractor=extractor, feature_conf=feature_conf)
+        files = find_model(model_called(model), extractor=extractor, feature_conf=feature_conf)
         read = read_model(files.model)
         described = table(read.network, read.transitions)
     if as_json:
@@ -107,7 +111,7 @@ def embed(
         out = out / ARCHIVE_NAME
     job = Job(node, subsampling, frames_per_chunk, out, cache, overwrite)
     with kaldi_errors_in_words():
-        failed = run(job, model, extractor, feature_conf, audio)
+        failed = run(job, model_called(model), extractor, feature_conf, audio)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kaldi_bridge.bundled import model_called
 from kaldi_bridge.plugin.error_words import kaldi_errors_in_words
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder of a model, or its .mdl or .raw file.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help='Folder of a model, or its .mdl or .raw file; "bundled": our own.'
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="Where to write.")],
     node: Annotated[str, typer.Option(help="Node that is computed.")] = "prefinal-l",
@@ -40,7 +44,7 @@ def export(
     if out.exists() and not overwrite:
         raise DataError(f"{out}: already there. Give --overwrite to replace.")
     with kaldi_errors_in_words():
-        loaded = AcousticModel.load(model)
+        loaded = AcousticModel.load(model_called(model))
         written = loaded.export_onnx(out, node=node, subsampling=subsampling, batched=batched)
     print(_sentence(written))
 

@@ -1,99 +1,29 @@
-"""Frontend `tdnnf_embedding`: the activations of a frozen Kaldi acoustic model."""
+"""Frontend `tdnnf_embedding`: the activations of a Kaldi acoustic model, frozen or in part not."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from kaldi_bridge.acoustic_model import AcousticModel
 from kaldi_bridge.cache import EmbeddingCache, audio_digest
 from kaldi_bridge.errors import KaldiError
-from kaldi_bridge.plugin.location import ModelAt, known_digest
+from kaldi_bridge.learning_layers import LearningLayers
+from kaldi_bridge.nnet3.cutting import cut_below
+from kaldi_bridge.nnet3.reading import Model
+from kaldi_bridge.plugin.location import ModelAt
+from kaldi_bridge.plugin.options import TdnnfEmbeddingConfig
 from kaldi_bridge.plugin.pooling import cell_count, cell_grid, pooled
 from kaldi_bridge.plugin.rows import first_centre, key_parts, lengthened, row_count
-from sedsdk.contract import PartConfig
+from kaldi_bridge.plugin.slots import joined, slot_count, slotted
 from sedsdk.errors import AudioError, ConfigError
 from sedsdk.stages import Frontend, StreamSpec
 from sedsdk.types import Features, FrameGrid
-
-RECIPE_CHUNK = 150
-"""Frames per chunk that the recipes decode with."""
-
-
-class TdnnfEmbeddingConfig(PartConfig):
-    """Options of `TdnnfEmbedding`."""
-
-    model: str = Field(
-        description="Kaldi acoustic model: its folder as a recipe leaves it, or a .mdl or .raw file"
-    )
-    extractor: str | None = Field(
-        None,
-        description="i-vector extractor: its folder or its conf; null: looked for around the "
-        "model, if that takes i-vectors",
-    )
-    feature_conf: str | None = Field(
-        None, description="conf of the features; null: looked for around the model"
-    )
-    digest: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        validate_default=True,
-        description="SHA-256 that the model's files must have together; null: of those that are "
-        "found, which a saved detector keeps",
-    )
-    node: str = Field(
-        "prefinal-l", description="node whose activations are given; `sedsdk kaldi info` lists them"
-    )
-    subsampling: int | None = Field(
-        None, ge=1, description="frames of features per row; null: the model's own, often 3"
-    )
-    frames_per_chunk: int | None = Field(
-        RECIPE_CHUNK,
-        ge=1,
-        description="frames of features that share an i-vector, as in nnet3-compute; null: all",
-    )
-    hop_seconds: float | None = Field(
-        None,
-        gt=0,
-        description="pools rows to this hop: the mean of those whose centres lie in a cell, else "
-        "the nearest; null: rows as they are",
-    )
-    cache: str | None = Field(
-        None, description="folder that keeps embeddings by the content of the audio; null: none"
-    )
-    backend: Literal["native", "pykaldi"] = Field("native", description="what computes")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="arithmetic of the network; the stream itself is float32"
-    )
-
-    @field_validator("model", "extractor", "feature_conf")
-    @classmethod
-    def _holds_from_any_folder(cls, path: str | None) -> str | None:
-        """Makes the path of what is there absolute, so that a saved detector finds it again."""
-        here = None if path is None else Path(path).expanduser()
-        return os.path.abspath(here) if here is not None and here.exists() else path
-
-    @field_validator("digest")
-    @classmethod
-    def _names_what_is_there(cls, digest: str | None, info: ValidationInfo) -> str | None:
-        given = info.data
-        if digest is not None or not {"model", "extractor", "feature_conf"} <= given.keys():
-            return digest
-        return known_digest(given["model"], given["extractor"], given["feature_conf"])
-
-    @model_validator(mode="after")
-    def _kaldi_computes_in_single_precision(self) -> TdnnfEmbeddingConfig:
-        if self.backend == "pykaldi" and self.precision != "float32":
-            raise ValueError(f"precision = {self.precision} needs backend = native")
-        return self
 
 
 class TdnnfEmbedding(Frontend):
@@ -111,12 +41,21 @@ class TdnnfEmbedding(Frontend):
     leaves it as it is. Its weights are not saved with a detector, whose config names them by their
     digest. It follows `.to(device)` and keeps its own precision.
 
+    With `unfreeze_last` the last layers up to the node learn: `store` gives what they read, see
+    `kaldi_bridge.nnet3.cutting`, and `finish` computes them. They are saved with a detector. Before
+    they have learnt anything the stream is that of the frozen network. They take the clips of a
+    batch at once, so mates may change the last bits.
+
     Buffers: `model_digest` uint8 [32], the SHA-256 of the model's files.
+
+    Attributes:
+        learning: the layers that learn, or None.
     """
 
     Config = TdnnfEmbeddingConfig
     config: TdnnfEmbeddingConfig
     model_digest: Tensor
+    learning: LearningLayers | None
 
     def __init__(self, config: TdnnfEmbeddingConfig) -> None:
         super().__init__(config)
@@ -129,8 +68,21 @@ class TdnnfEmbedding(Frontend):
                 backend=config.backend,
             )
             size = model.node_dim(config.node)
+            cut = (
+                cut_below(model.network, config.node, config.unfreeze_last)
+                if config.unfreeze_last
+                else None
+            )
         except (KaldiError, ConfigError) as error:
             raise ConfigError(f"frontend tdnnf_embedding: {error}") from error
+        self.learning = None if cut is None else LearningLayers(cut)
+        self._node = config.node if cut is None else cut.rows
+        if cut is not None:
+            model = AcousticModel(
+                Model(model.transitions, cut.lower),
+                files=model.files,
+                frame_subsampling_factor=model.frame_subsampling_factor,
+            )
         if config.precision == "bfloat16":
             model = model.to(torch.bfloat16)
         self._held = (model.eval(),)  # in a tuple: neither its parameters nor its state are ours
@@ -143,6 +95,9 @@ class TdnnfEmbedding(Frontend):
         self.sample_rate = model.sample_rate
         hop = config.hop_seconds
         self.spec = StreamSpec(size, self._grid if hop is None else cell_grid(hop))
+        self._slots = slot_count(self._grid, hop)
+        stored = self._slots * (model.node_dim(self._node) + 1)
+        self._stored_spec = StreamSpec(stored, self.spec.grid) if self.learning else self.spec
         self.register_buffer("model_digest", _as_bytes(at.digest))
 
     @property
@@ -157,7 +112,11 @@ class TdnnfEmbedding(Frontend):
             return cell_count(n_samples / self.sample_rate, hop)
         return row_count(n_samples, self.acoustic_model.feature_options, self._factor)
 
-    @torch.no_grad()
+    @property
+    def stored_spec(self) -> StreamSpec:
+        """Size and grid of what `store` gives: the frames of `spec`."""
+        return self._stored_spec
+
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Features:
         """Computes embeddings: float64 for float64 waveforms, else float32.
 
@@ -166,7 +125,30 @@ class TdnnfEmbedding(Frontend):
             lengths: int64 [B], samples per clip, each from 1 to N.
 
         Returns:
-            Features [B, T, D] with zero padding.
+            Features [B, T, D] with zero padding; gradients go to the layers that learn.
+
+        Raises:
+            AudioError: as of `store`.
+        """
+        return self.finish(self.store(waveforms, lengths))
+
+    def finish(self, stored: Features) -> Features:
+        """Computes the layers that learn and pools: [B, T, slots · (columns + 1)] → [B, T, D]."""
+        if self.learning is None:
+            return stored
+        with torch.autocast(stored.values.device.type, enabled=False):
+            return joined(stored, self._slots, self.learning)
+
+    @torch.no_grad()
+    def store(self, waveforms: Tensor, lengths: Tensor) -> Features:
+        """Computes what is frozen: embeddings, or what the layers that learn read for each frame.
+
+        Args:
+            waveforms: as for `forward`.
+            lengths: as for `forward`.
+
+        Returns:
+            Features [B, T, size of `stored_spec`] with zero padding.
 
         Raises:
             AudioError: the shapes do not fit, a clip has no samples, or they are not finite.
@@ -178,15 +160,15 @@ class TdnnfEmbedding(Frontend):
         dtype = torch.float64 if waveforms.dtype == torch.float64 else torch.float32
         values = pad_sequence(rows, batch_first=True).to(self.device, dtype)
         n_rows = torch.tensor([len(each) for each in rows], device=values.device)
-        return Features(values, n_rows, self.spec.grid)
+        return Features(values, n_rows, self.stored_spec.grid)
 
     def _clip(self, samples: NDArray[np.float32]) -> Tensor:
-        """Samples [n] → rows float32 [T, D] of one clip."""
+        """Samples [n] → what is stored of one clip, float32 [T, size]."""
         rows = torch.from_numpy(self._kept(samples))
-        hop = self.config.hop_seconds
-        return (
-            rows if hop is None else pooled(rows, self._grid, self.frame_count(len(samples)), hop)
-        )
+        hop, count = self.config.hop_seconds, self.frame_count(len(samples))
+        if self.learning is not None:
+            return slotted(rows, self._grid, count, hop)
+        return rows if hop is None else pooled(rows, self._grid, count, hop)
 
     def _kept(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows before pooling: from the cache, else computed."""
@@ -197,7 +179,7 @@ class TdnnfEmbedding(Frontend):
             self._digest,
             audio_digest(samples, self.sample_rate),
             self.acoustic_model,
-            config.node,
+            self._node,
             self._factor,
             config.frames_per_chunk,
             backend=config.backend,
@@ -213,7 +195,7 @@ class TdnnfEmbedding(Frontend):
         try:
             rows = model.embed(
                 torch.from_numpy(lengthened(samples, model.feature_options)),
-                node=config.node,
+                node=self._node,
                 subsampling=self._factor,
                 frames_per_chunk=config.frames_per_chunk,
             )
@@ -233,10 +215,11 @@ class TdnnfEmbedding(Frontend):
     ) -> None:
         saved = state_dict.get(f"{prefix}model_digest")
         if saved is not None and not torch.equal(saved.cpu(), _as_bytes(self._digest)):
+            here = self.config.model or "the model that comes with the package"
             raise ConfigError(
                 "frontend tdnnf_embedding: these weights were trained on the embeddings of another "
                 f"model, whose files have the SHA-256 {bytes(saved.tolist()).hex()}; those of "
-                f"{self.config.model} have {self._digest}. Set model to the other one."
+                f"{here} have {self._digest}. Set model to the other one."
             )
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 

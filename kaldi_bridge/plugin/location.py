@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kaldi_bridge.bundled import bundled_model
 from kaldi_bridge.cache import digest_of, file_digest
 from kaldi_bridge.directory import ModelFiles, find_model
 from kaldi_bridge.errors import KaldiError
@@ -40,7 +41,7 @@ class ModelAt:
     @classmethod
     def find(
         cls,
-        model: str,
+        model: str | None,
         extractor: str | None = None,
         feature_conf: str | None = None,
         digest: str | None = None,
@@ -48,7 +49,7 @@ class ModelAt:
         """Finds a model where a config says, or else in the folders of `SEDSDK_KALDI_MODELS`.
 
         Args:
-            model: folder or file.
+            model: folder or file; None for the one that comes with the package.
             extractor: folder or conf of its extractor, if one is named.
             feature_conf: conf of its features, if one is named.
             digest: what its digest must be; None for any.
@@ -61,9 +62,8 @@ class ModelAt:
         for name, path in given.items():
             if path is not None and places[name] is None:
                 raise ConfigError(_not_there(name, path, digest))
-        found = places["model"]
-        assert found is not None
         try:
+            found = places["model"] or bundled_model()
             files = find_model(
                 found, extractor=places["extractor"], feature_conf=places["feature_conf"]
             )
@@ -71,16 +71,11 @@ class ModelAt:
         except KaldiError as error:
             raise ConfigError(str(error)) from error
         if digest is not None and here != digest:
-            raise ConfigError(
-                f"{found} is another model than the one asked for. Its "
-                f"network, features and i-vector extractor have the SHA-256 {here}, digest says "
-                f"{digest}. Put the right files there, or say where they are; to train with these, "
-                "take digest out of the recipe."
-            )
+            raise ConfigError(_another(model, found, here, digest))
         return cls(found, places["extractor"], places["feature_conf"], here)
 
 
-def known_digest(model: str, extractor: str | None, feature_conf: str | None) -> str | None:
+def known_digest(model: str | None, extractor: str | None, feature_conf: str | None) -> str | None:
     """Returns the digest of a model, or None if it cannot be had now."""
     try:
         return ModelAt.find(model, extractor, feature_conf).digest
@@ -143,6 +138,18 @@ def _digest_at(path: Path) -> str:
 @lru_cache(maxsize=KEPT_DIGESTS)
 def _digest_of_content(path: Path, _size: int, _changed: int) -> str:
     return file_digest(path)
+
+
+def _another(model: str | None, found: Path, here: str, digest: str) -> str:
+    which = f"{found} is another model than the one asked for"
+    cure = "Put the right files there, or say where they are"
+    if model is None:
+        which = "the model that comes with this sedsdk is another one than that asked for"
+        cure = "Install the version of sedsdk that had it, or set model to a copy of that model"
+    return (
+        f"{which}. Its network, features and i-vector extractor have the SHA-256 {here}, digest "
+        f"says {digest}. {cure}; to train with these, take digest out of the recipe."
+    )
 
 
 def _not_there(name: str, path: str, digest: str | None) -> str:

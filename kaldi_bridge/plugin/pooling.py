@@ -41,16 +41,19 @@ def pooled(rows: Tensor, grid: FrameGrid, n_cells: int, hop_seconds: float) -> T
     Returns:
         float [n_cells, D].
     """
-    row_of, first_of = _members(len(rows), grid, n_cells, hop_seconds)
+    row_of, first_of = members(len(rows), grid, n_cells, hop_seconds)
     index = torch.from_numpy(row_of).to(rows.device)
     offsets = torch.from_numpy(first_of).to(rows.device)
     return F.embedding_bag(index, rows, offsets, mode="mean")
 
 
-def _members(
+def members(
     n_rows: int, grid: FrameGrid, n_cells: int, hop_seconds: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the rows of every cell, one cell after the other, and where each cell begins."""
+    """Returns the rows of every cell, one cell after the other, and where each cell begins.
+
+    See `pooled` for which belong to a cell.
+    """
     cells = np.arange(n_cells)
     inside = np.floor(grid.times(n_rows) / hop_seconds + BORDER).astype(np.int64)
     inside = inside.clip(0, n_cells - 1)

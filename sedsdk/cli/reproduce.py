@@ -12,7 +12,7 @@ from sedsdk.cli import EXIT_SOME_FAILED
 from sedsdk.cli.recordings import RECORDINGS_BESIDE, RECORDINGS_VARIABLE, recordings_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sedsdk.training.reproduction import Reproduction, TableResult
 
@@ -64,6 +64,17 @@ def reproduce(
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Print the runs that this needs, and leave.")
     ] = False,
+    figure: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make this figure of the paper; trains nothing."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="For --figure: a model, in place of the figure's own.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="For --figure; may be repeated."),
+    ] = None,
 ) -> None:
     """Train and measure a paper's tables again.
 
@@ -71,10 +82,22 @@ def reproduce(
     JSON and pictures.
     """
     if not name:
+        if figure is not None:
+            raise typer.BadParameter("--figure: name the reproduction that it belongs to, too.")
         _list()
         return
     if data is not None and recordings is not None:
         raise typer.BadParameter("give --data or --recordings, not both.")
+    of_runs = {"--scale": scale, "--seeds": seeds, "--jobs": jobs, "--tables": tables,
+               "--rows": rows, "--device": device, "--plan": only_plan or None}  # fmt: skip
+    of_figures = {"--model": model, "--set": setting or None}
+    _refuse(of_figures if figure is None else of_runs, figure)
+    if figure is not None:
+        from sedsdk.cli.figures import draw_figure
+
+        draw_figure(name, figure, data=data, recordings=recordings, model=model, out=out,
+                    settings=setting or ())  # fmt: skip
+        return
     from sedsdk.cli.screen import warn
     from sedsdk.host import default_host
     from sedsdk.training.reproduction import Reproduction, choose_data, load_plan
@@ -125,9 +148,21 @@ def _list() -> None:
         print("No installed plugin offers a reproduction.")
         return
     print_table(
-        ["name", "summary", "source"],
-        [[spec.name, spec.summary, spec.source] for spec in specs.values()],
+        ["name", "summary", "figures", "source"],
+        [
+            [spec.name, spec.summary, ", ".join(spec.figures), spec.source]
+            for spec in specs.values()
+        ],
     )
+
+
+def _refuse(options: Mapping[str, object], figure: str | None) -> None:
+    """Refuses options that have no meaning with, or without, a figure."""
+    given = [name for name, value in options.items() if value is not None]
+    if given and figure is None:
+        raise typer.BadParameter(f"{given[0]} goes with --figure.")
+    if given:
+        raise typer.BadParameter(f"--figure trains nothing: leave out {', '.join(given)}.")
 
 
 def _names(given: str | None) -> list[str]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         check_part,
         check_postprocessing,
         check_shapes_and_grids,
+        check_stages,
         check_targets_move,
         parts_of,
     )
@@ -64,6 +65,7 @@ __all__ = [
     "check_part",
     "check_postprocessing",
     "check_shapes_and_grids",
+    "check_stages",
     "check_targets_move",
     "parts_of",
     "write_tiny_corpus",

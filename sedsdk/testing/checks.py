@@ -21,6 +21,7 @@ from sedsdk.testing.batches import label_shares
 from sedsdk.testing.import_cost import HEAVY_MODULES, imports_nothing_heavy
 from sedsdk.testing.laws import LAWS
 from sedsdk.testing.postprocessing import accepted, postprocessing_law
+from sedsdk.testing.stages import stages_law
 from sedsdk.testing.subject import Options, Setting, Subject
 from sedsdk.types import ClipPrediction
 
@@ -61,6 +62,17 @@ def check_shapes_and_grids(
 ) -> None:
     """Law "shapes and grids"; arguments and error as of `check_config_round_trip`."""
     structure.shapes_law(_module_subject(kind, part, options, host, setting))
+
+
+def check_stages(
+    kind: PartKind,
+    part: str | type[Any],
+    options: Options | None = None,
+    host: Host | None = None,
+    setting: Setting | None = None,
+) -> None:
+    """Law "stages", of frontends; arguments and error as of `check_config_round_trip`."""
+    stages_law(_only("frontend", kind, part, options, host, setting))
 
 
 def check_lengths(
@@ -212,6 +224,7 @@ CHECKS: Mapping[PartKind, Mapping[str, Check]] = {
     "frontend": {
         "config": check_config_round_trip,
         "shapes and grids": check_shapes_and_grids,
+        "stages": check_stages,
         "lengths": check_lengths,
         "determinism": check_determinism,
         "gradients": check_gradients,

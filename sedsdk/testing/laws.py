@@ -11,6 +11,7 @@ from torch import Tensor
 LAWS = {
     "config": "a config is documented, refuses unknown keys and survives JSON unchanged",
     "shapes and grids": "shapes, lengths and times are those that the contract and the spec state",
+    "stages": "what is stored and finished are the features; what learns changes nothing stored",
     "lengths": "padding and the clips beside it never change a clip's result",
     "determinism": "the same seed gives the same result, and evaluation draws nothing",
     "targets move": "what moves features moves their targets along",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sedsdk.stages import Head
+from sedsdk.stages import Frontend, Head
 from sedsdk.testing.batches import (
     EncodedBatch,
     StreamBatch,
@@ -28,7 +28,10 @@ GRADIENT_LENGTHS = ((6, 4), (24, 13, 17), (40, 33))
 
 
 def gradients_law(subject: Subject) -> None:
-    """A finite gradient reaches the input and, on the larger batches, every trainable parameter."""
+    """A finite gradient reaches the input and, on the larger batches, every trainable parameter.
+
+    For a frontend that learns, the input is what it stores: gradients begin there in training.
+    """
     silent: set[str] | None = None
     for seed, lengths in enumerate(GRADIENT_LENGTHS):
         made = subject.build()
@@ -58,9 +61,9 @@ def gradients_law(subject: Subject) -> None:
 def _backward(subject: Subject, made: Any, batch: Any, trial: Trial) -> None:
     leaves: list[Tensor]
     if isinstance(batch, WaveformBatch):
-        leaf = batch.waveforms.clone().requires_grad_()
+        leaf, features = _frontend_with_leaf(made, batch)
         leaves = [leaf]
-        total = _spread_sum([subject.run(made, replace(batch, waveforms=leaf))[0].values])
+        total = _spread_sum([features.values])
     elif isinstance(batch, EncodedBatch):
         encoded, leaves = _with_leaves(batch.value)
         prediction = made(encoded)
@@ -84,6 +87,17 @@ def _backward(subject: Subject, made: Any, batch: Any, trial: Trial) -> None:
     trial.require(some, "no gradient reaches the input")
 
 
+def _frontend_with_leaf(made: Frontend, batch: WaveformBatch) -> tuple[Tensor, Features]:
+    """Returns features, and where their gradients have to reach."""
+    if not made.learns:
+        leaf = batch.waveforms.clone().requires_grad_()
+        return leaf, made(leaf, batch.lengths)
+    with torch.no_grad():
+        stored = made.store(batch.waveforms, batch.lengths)
+    leaf = stored.values.clone().requires_grad_()
+    return leaf, made.finish(replace(stored, values=leaf))
+
+
 def _spread_sum(values: list[Tensor]) -> Tensor:
     """Sums with other weights for every element, so that no normalisation cancels the gradient."""
     total = torch.zeros(())
@@ -99,12 +113,11 @@ def _silence_has_finite_gradients(subject: Subject) -> None:
     silence = replace(batch, waveforms=torch.zeros_like(batch.waveforms))
     trial = subject.trial("gradients", silence, "digital silence")
     with trial.guarded():
-        leaf = silence.waveforms.clone().requires_grad_()
-        values = made(leaf, silence.lengths).values
-        trial.finite(values, "features")
-        values.sum().backward()
+        leaf, features = _frontend_with_leaf(made, silence)
+        trial.finite(features.values, "features")
+        features.values.sum().backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
-        trial.finite(leaf.grad, "gradient of the waveform")
+        trial.finite(leaf.grad, "gradient of the waveform, or of what is stored of it")
 
 
 def loss_law(subject: Subject) -> None:

@@ -74,7 +74,7 @@ def _frontend_shapes(trial: Trial, made: Any, batch: WaveformBatch) -> None:
         features.values.shape[1] == max(counts),
         f"{features.values.shape[1]} frames for lengths {counts}",
     )
-    _check_features(trial, features, batch.size, made.spec.size, made.spec.grid, "features")
+    check_features(trial, features, batch.size, made.spec.size, made.spec.grid, "features")
     _check_padding_is_zero(trial, features.values, features.mask(), "features")
 
 
@@ -104,13 +104,13 @@ def _conditioner_shapes(trial: Trial, made: Any, batch: StreamBatch) -> None:
 def _encoder_shapes(trial: Trial, made: Any, batch: StreamBatch) -> None:
     encoded = made(batch.inputs)
     spec = made.spec.frames
-    _check_features(trial, encoded.frames, batch.size, spec.size, spec.grid, "frames")
+    check_features(trial, encoded.frames, batch.size, spec.size, spec.grid, "frames")
     trial.require(
         len(encoded.scales) == len(made.spec.scales),
         f"{len(encoded.scales)} scales, the spec says {len(made.spec.scales)}",
     )
     for index, (scale, stated) in enumerate(zip(encoded.scales, made.spec.scales, strict=True)):
-        _check_features(trial, scale, batch.size, stated.size, stated.grid, f"scale {index}")
+        check_features(trial, scale, batch.size, stated.size, stated.grid, f"scale {index}")
     main = batch.inputs.main
     hop = main.grid.hop_seconds * made.time_reduction
     stated = encoded.frames.grid.hop_seconds
@@ -135,7 +135,7 @@ def _head_shapes(trial: Trial, made: Any, batch: EncodedBatch) -> None:
         f"clip has shape {tuple(prediction.clip.shape)}, expected {(batch.size, classes)}",
     )
     frames = Features(prediction.frames, prediction.lengths, prediction.grid)
-    _check_features(trial, frames, batch.size, classes, prediction.grid, "frames")
+    check_features(trial, frames, batch.size, classes, prediction.grid, "frames")
     for name, values in (("clip", prediction.clip), ("frames", prediction.frames)):
         trial.finite(values, name)
         inside = bool(((values >= 0) & (values <= 1)).all())
@@ -153,9 +153,10 @@ _SHAPES: dict[str, Any] = {
 }
 
 
-def _check_features(
+def check_features(
     trial: Trial, features: Features, batch: int, size: int, grid: FrameGrid, what: str
 ) -> None:
+    """Raises `LawBroken` unless features have the shape and the grid that are stated."""
     shape = tuple(features.values.shape)
     trial.require(
         len(shape) == 3 and shape[0] == batch and shape[2] == size,
@@ -184,7 +185,7 @@ def _check_attention(trial: Trial, found: Any, main: Features, batch: int, what:
     )
     shape = tuple(found.values.shape)
     trial.require(len(shape) == 3, f"{what} has shape {shape}, expected [{batch}, T, F]")
-    _check_features(trial, found, batch, shape[2], found.grid, what)
+    check_features(trial, found, batch, shape[2], found.grid, what)
     hop = main.grid.hop_seconds
     for given, got in zip(main.lengths.tolist(), found.lengths.tolist(), strict=True):
         trial.require(
@@ -257,7 +258,7 @@ def _additive_frontend_splits(subject: Subject, made: Any) -> None:
     with trial.guarded(), torch.no_grad():
         energies = made.energies(batch.waveforms, batch.lengths)
         spec = made.energy_spec
-        _check_features(trial, energies, batch.size, spec.size, spec.grid, "energies")
+        check_features(trial, energies, batch.size, spec.size, spec.grid, "energies")
         trial.require(bool((energies.values >= 0).all()), "an energy below zero")
         whole, split = made(batch.waveforms, batch.lengths), made.compress(energies)
         for index in range(batch.size):

@@ -6,7 +6,7 @@ killed one would have seen, and every process of a distributed run takes its sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -47,6 +47,24 @@ class Share:
         return range(first, first + own)
 
 
+@dataclass(frozen=True)
+class StoredBatch:
+    """A batch up to where something may learn.
+
+    Attributes:
+        streams: as `Frontend.store` gives them.
+        targets_on: features of these clips → what is known of them, on the grid of stream "main".
+    """
+
+    streams: Inputs
+    targets_on: Callable[[Inputs], Targets]
+
+    def finished(self, pipeline: Pipeline) -> tuple[Inputs, Targets]:
+        """Finishes the features, with gradients for frontends that learn."""
+        inputs = pipeline.finish(self.streams)
+        return inputs, self.targets_on(inputs)
+
+
 class Batches(Protocol):
     """A map-style data set of whole batches, and how a batch becomes tensors."""
 
@@ -58,6 +76,9 @@ class Batches(Protocol):
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch, counted from 1."""
+
+    def stored(self, batch: Any, device: torch.device | str) -> StoredBatch:
+        """Puts a batch on the device, for a training step to finish."""
 
     def tensors(self, batch: Any, device: torch.device | str) -> tuple[Inputs, Targets]:
         """Finishes a batch on the device."""
@@ -118,31 +139,30 @@ class MixtureBatches(Dataset[MixturePlans]):
         """Chooses the epoch, counted from 1."""
         self._epoch = epoch
 
+    def stored(self, batch: MixturePlans, device: torch.device | str) -> StoredBatch:
+        """Mixes energies, or waveforms and what the frontends store of them."""
+        made = self._rendered(batch, device)
+        return replace(made, targets_on=_forgetting_when(made.targets_on)) if self._weak else made
+
     def tensors(self, batch: MixturePlans, device: torch.device | str) -> tuple[Inputs, Targets]:
         """Mixes, and runs the frontends."""
-        inputs, targets = self._rendered(batch, device)
-        if self._weak:
-            targets = replace(targets, frame_mask=torch.zeros_like(targets.frame_mask))
-        return inputs, targets
+        return self.stored(batch, device).finished(self._pipeline)
 
-    def _rendered(self, batch: MixturePlans, device: torch.device | str) -> tuple[Inputs, Targets]:
-        frontends: dict[str, Frontend] = dict(self._pipeline.frontends.items())  # type: ignore[arg-type]
+    def _rendered(self, batch: MixturePlans, device: torch.device | str) -> StoredBatch:
         if self._waveforms is not None:
             audio, targets = self._waveforms.render(batch, self._pipeline.sample_rates)
             moved = {
                 rate: (wave.to(device), length.to(device)) for rate, (wave, length) in audio.items()
             }
-            inputs = self._pipeline.features(moved)
-            return inputs, targets(inputs.main).to(device)
-        streams: dict[str, Features] = {}
-        main_targets: Targets | None = None
-        for name, mixer in self._mixers.items():
-            energies, targets_here = mixer.render(batch)
-            streams[name] = frontends[name].compress(energies)
-            if name == MAIN_STREAM:
-                main_targets = _on_grid(targets_here, streams[name])
-        assert main_targets is not None
-        return Inputs(streams), main_targets
+            return StoredBatch(
+                self._pipeline.store(moved), lambda inputs: targets(inputs.main).to(device)
+            )
+        rendered = {name: mixer.render(batch) for name, mixer in self._mixers.items()}
+        _, main_targets = rendered[MAIN_STREAM]
+        return StoredBatch(
+            Inputs({name: energies for name, (energies, _) in rendered.items()}),
+            lambda inputs: _on_grid(main_targets, inputs.main),
+        )
 
     def fit_frontends(self) -> None:
         """Fits the frontends on the mixtures that come before those of epoch 1."""
@@ -243,10 +263,17 @@ class ClipBatches(Dataset[ChunkBatch]):
         """Chooses the epoch, counted from 1."""
         self._epoch = epoch
 
+    def stored(self, batch: ChunkBatch, device: torch.device | str) -> StoredBatch:
+        """Pads the chunks."""
+        labels = self._pipeline.labels
+        return StoredBatch(
+            self._reader.batch(batch.stored, device),
+            lambda inputs: clip_targets(batch.clips, batch.offsets, inputs, labels),
+        )
+
     def tensors(self, batch: ChunkBatch, device: torch.device | str) -> tuple[Inputs, Targets]:
         """Pads the chunks and finishes the features."""
-        inputs = self._reader.inputs(batch.stored, device)
-        return inputs, clip_targets(batch.clips, batch.offsets, inputs, self._pipeline.labels)
+        return self.stored(batch, device).finished(self._pipeline)
 
     def fit_frontends(self) -> None:
         """Fits the frontends on every training clip, once."""
@@ -276,6 +303,7 @@ class ClipBatches(Dataset[ChunkBatch]):
                     for wave in waveforms
                 )
 
+    @torch.no_grad()
     def positive_share(self) -> Tensor:
         """Counts the clip targets of all chunks; only chunks of strong labels have to be read.
 
@@ -329,6 +357,14 @@ def cut_into_chunks(
 
 def _on_device(audio: tuple[Tensor, Tensor], frontend: Frontend) -> tuple[Tensor, Tensor]:
     return audio[0].to(frontend.device), audio[1].to(frontend.device)
+
+
+def _forgetting_when(targets_on: Callable[[Inputs], Targets]) -> Callable[[Inputs], Targets]:
+    def weak(inputs: Inputs) -> Targets:
+        targets = targets_on(inputs)
+        return replace(targets, frame_mask=torch.zeros_like(targets.frame_mask))
+
+    return weak
 
 
 def _on_grid(targets: Targets, features: Features) -> Targets:

@@ -16,24 +16,25 @@ from speechbrain.utils.distributed import ddp_all_reduce, ddp_broadcast
 from torch import Tensor, nn
 
 from sedsdk.pipeline import Pipeline
-from sedsdk.training.batches import Batches
+from sedsdk.training.batches import Batches, StoredBatch
 from sedsdk.training.epoch_clock import EpochClock
 from sedsdk.training.recipe import TrainingConfig
-from sedsdk.types import ClipPrediction, Inputs, Targets, clip_predictions
+from sedsdk.types import ClipPrediction, clip_predictions
 
 Curve = dict[str, float]
 ScoreClips = Callable[[Sequence[ClipPrediction]], dict[str, float]]
 
 
 class TrainingStep(nn.Module):
-    """Features to losses in one `forward`, so that a distributed wrapper sees the whole step."""
+    """Stored clips to losses in one `forward`: a distributed wrapper sees all that learns."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
 
-    def forward(self, inputs: Inputs, targets: Targets, generator: torch.Generator) -> Tensor:
+    def forward(self, batch: StoredBatch, generator: torch.Generator) -> Tensor:
         """Returns the loss of every clip: [B]."""
+        inputs, targets = batch.finished(self.pipeline)
         return self.pipeline.training_losses(inputs, targets, generator)
 
 
@@ -149,8 +150,8 @@ class DetectorBrain(sb.Brain):  # type: ignore[misc]
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Tensor:
         """Returns the losses of a batch; of a validation batch it notes the clips too."""
         if stage == sb.Stage.TRAIN:
-            inputs, targets = self.batches.tensors(batch, self.device)
-            losses: Tensor = self.modules.step(inputs, targets, self._generator())
+            stored = self.batches.stored(batch, self.device)
+            losses: Tensor = self.modules.step(stored, self._generator())
             return losses
         inputs, targets = batch
         prediction = self.pipeline(inputs)

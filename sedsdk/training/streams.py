@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sedsdk.audio import read_audio
 from sedsdk.data.feature_cache import FeatureCache
@@ -18,7 +18,7 @@ from sedsdk.stages import Frontend
 from sedsdk.types import MAIN_STREAM, Features, Inputs, Targets
 
 Stored = Mapping[str, np.ndarray]
-"""One clip's arrays by stream: band energies of an additive frontend, features of another."""
+"""One clip's arrays by stream, as the frontends' `store` gives them."""
 
 
 class StreamReader:
@@ -26,7 +26,8 @@ class StreamReader:
 
     What is stored of an additive frontend are its energies, so fitting it later changes nothing
     on disk. What is stored of another frontend depends on its fitted state, which is part of the
-    cache's key. A frontend that is not deterministic is never cached.
+    cache's key, and never on what learns, which is not. A frontend that is not deterministic is
+    never cached.
 
     Args:
         pipeline: whose frontends compute the streams.
@@ -82,32 +83,29 @@ class StreamReader:
             rate = frontends[MAIN_STREAM].sample_rate
             read_audio(clip.path, rate, clip.start or 0.0, clip.end)
 
-    def inputs(self, clips: Sequence[Stored], device: torch.device | str) -> Inputs:
-        """Pads stored clips to one batch and finishes the features on the device."""
+    def batch(self, clips: Sequence[Stored], device: torch.device | str) -> Inputs:
+        """Pads stored clips to one batch on the device, for `Pipeline.finish`."""
         streams = {}
         for name, frontend in self._frontends().items():
             arrays = [torch.from_numpy(np.array(clip[name], dtype=np.float32)) for clip in clips]
             lengths = torch.tensor([len(array) for array in arrays], device=device)
             values = nn.utils.rnn.pad_sequence(arrays, batch_first=True).to(device)
-            if frontend.additive:
-                energies = Features(values, lengths, frontend.energy_spec.grid)
-                streams[name] = frontend.compress(energies)
-            else:
-                streams[name] = Features(values, lengths, frontend.spec.grid)
+            streams[name] = Features(values, lengths, frontend.stored_spec.grid)
         return Inputs(streams)
+
+    def inputs(self, clips: Sequence[Stored], device: torch.device | str) -> Inputs:
+        """Pads stored clips to one batch and finishes the features on the device."""
+        return self._pipeline.finish(self.batch(clips, device))
 
     def main_hop_seconds(self) -> float:
         """Returns the hop of what is stored of stream "main"."""
-        frontend = self._frontends()[MAIN_STREAM]
-        spec = frontend.energy_spec if frontend.additive else frontend.spec
-        return spec.grid.hop_seconds
+        return self._frontends()[MAIN_STREAM].stored_spec.grid.hop_seconds
 
     def cut(self, stored: Stored, start: float, end: float) -> dict[str, np.ndarray]:
         """Returns the part of stored streams between two times, in seconds."""
         pieces = {}
         for name, frontend in self._frontends().items():
-            spec = frontend.energy_spec if frontend.additive else frontend.spec
-            hop = spec.grid.hop_seconds
+            hop = frontend.stored_spec.grid.hop_seconds
             first = round(start / hop)
             pieces[name] = stored[name][first : max(first + 1, round(end / hop))]
         return pieces
@@ -131,14 +129,17 @@ def _stored_values(frontend: Frontend, clip: Clip) -> np.ndarray:
     waveform = torch.from_numpy(samples).unsqueeze(0).to(frontend.device)
     length = torch.tensor([len(samples)], device=frontend.device)
     with torch.no_grad():
-        compute = frontend.energies if frontend.additive else frontend
-        values: Tensor = compute(waveform, length).values
+        values = frontend.store(waveform, length).values
     return values[0].cpu().numpy()
 
 
 def _state_digest(frontend: Frontend) -> str:
+    """Returns the SHA-256 of the frontend's state, that of what learns left out."""
+    learning = {name for name, value in frontend.named_parameters() if value.requires_grad}
     state = hashlib.sha256()
     for name, value in sorted(frontend.state_dict().items()):
+        if name in learning:
+            continue
         state.update(name.encode())
         state.update(value.detach().cpu().contiguous().numpy().tobytes())
     return state.hexdigest()

@@ -13,43 +13,17 @@ import torch
 from kaldi_golden import GOLDEN, needs_golden
 from made_recipe import NODE_DIM, SAMPLE_RATE, make_recipe, plain_embedding, sound
 
+import kaldi_bridge.bundled
 import sedsdk
-from kaldi_bridge import plugin
+from kaldi_bridge.plugin import location
 from kaldi_bridge.plugin.location import MODELS_VARIABLE
 from sedsdk.errors import AudioError, BundleError, ConfigError
-from sedsdk.host import Host
 from sedsdk.runtime.bundle import load_bundle, save_bundle
 from sedsdk.testing import Setting, check_import_cost, check_part
 
 FROZEN = {"gradients": "frozen: the network is Kaldi's"}
 TOLERANCE = 2e-4
 """Largest difference over the root mean square of the reference, as for the golden files."""
-
-
-@pytest.fixture(scope="module")
-def host():
-    return Host([("kaldi", plugin)], discover=False, strict=True)
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    return make_recipe(tmp_path_factory.mktemp("recipe"))
-
-
-@pytest.fixture(scope="module")
-def plain_model_dir(tmp_path_factory):
-    """Without i-vectors: what a click changes is then near the click."""
-    return make_recipe(tmp_path_factory.mktemp("recipe"), ivector_dim=0)
-
-
-@pytest.fixture
-def make(host):
-    def made(model, **options):
-        ref = sedsdk.part("tdnnf_embedding", model=str(model), **options)
-        part, config = ref.resolve("frontend", host)
-        return part(config)
-
-    return made
 
 
 def embedded(frontend, *clips):
@@ -272,9 +246,79 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="bfloat16 needs backend = native"):
             make(model_dir, backend="pykaldi", precision="bfloat16")
 
-    def test_without_a_model(self, host):
-        with pytest.raises(ConfigError, match='"model" is missing'):
-            sedsdk.part("tdnnf_embedding").resolve("frontend", host)
+    @pytest.mark.parametrize("name", ["extractor", "feature_conf"])
+    def test_files_of_a_model_without_the_model(self, host, model_dir, name):
+        part = sedsdk.part("tdnnf_embedding", **{name: str(model_dir)})
+        with pytest.raises(ConfigError, match=f"{name} belongs to a model of your own: set model"):
+            part.resolve("frontend", host)
+
+
+class TestBundled:
+    """`model: null`, with a made model in the place of the package's own."""
+
+    @pytest.fixture
+    def installed(self, tmp_path, monkeypatch):
+        """Installs a model as that of the package, and returns its folder."""
+
+        def install(name, seed):
+            folder = make_recipe(tmp_path / name, ivector_dim=0, seed=seed)
+            monkeypatch.setattr(location, "bundled_model", lambda: folder)
+            return folder
+
+        return install
+
+    @pytest.fixture
+    def bundled(self, host):
+        def made(**options):
+            part, config = sedsdk.part("tdnnf_embedding", **options).resolve("frontend", host)
+            return part(config)
+
+        return made
+
+    def pipeline(self, host):
+        encoder = sedsdk.part("crnn", channels=[4], frequency_pooling=[2], rnn_units=4)
+        return sedsdk.compose(["alarm"], "tdnnf_embedding", encoder, "frame_bce", host=host, seed=0)
+
+    def test_no_model_named_is_the_one_that_comes_along(self, make, bundled, installed):
+        folder, clip = installed("here", 0), sound(0.5)
+        frontend = bundled()
+        assert frontend.config.model is None
+        np.testing.assert_array_equal(embedded(frontend, clip)[0], embedded(make(folder), clip)[0])
+
+    def test_a_saved_detector_finds_that_of_another_installation(
+        self, host, installed, tmp_path, monkeypatch
+    ):
+        first = installed("here", 0)
+        pipeline = self.pipeline(host)
+        before = pipeline.predict([sound(0.5)], SAMPLE_RATE)[0].frames
+        saved = save_bundle(pipeline, tmp_path / "detector")
+        text = (saved / "config.json").read_text()
+        assert json.loads(text)["pipeline"]["frontends"]["main"]["model"] is None
+        assert str(tmp_path) not in text
+        installed("there", 0)
+        shutil.rmtree(first)
+        monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "nothing"))
+        after = load_bundle(saved, host).predict([sound(0.5)], SAMPLE_RATE)[0].frames
+        np.testing.assert_array_equal(after, before)
+
+    def test_a_saved_detector_refuses_that_of_another_version(self, host, installed, tmp_path):
+        installed("here", 0)
+        saved = save_bundle(self.pipeline(host), tmp_path / "detector")
+        installed("there", 1)
+        with pytest.raises(BundleError, match=r"comes with this sedsdk is another.*Install"):
+            load_bundle(saved, host)
+
+    def test_a_copy_of_it_will_do(self, make, bundled, installed, tmp_path):
+        installed("here", 0)
+        digest = bytes(bundled().model_digest.tolist()).hex()
+        installed("there", 1)
+        copy = make_recipe(tmp_path / "copy", ivector_dim=0)
+        assert make(copy, digest=digest).spec.size == NODE_DIM
+
+    def test_an_installation_without_it(self, bundled, tmp_path, monkeypatch):
+        monkeypatch.setattr(kaldi_bridge.bundled, "BUNDLED", tmp_path)
+        with pytest.raises(ConfigError, match=r"tdnnf_embedding: .*no final\.mdl.*training"):
+            bundled()
 
 
 class TestCache:

@@ -119,10 +119,41 @@ class ShowsMaps(PlainEncoder):
         return replace(encoded, attention=maps)
 
 
+class LearnedGain(PlainFrontend):
+    """Learns from the samples on: the samples are what is stored."""
+
+    def __init__(self, config: PlainFrontendConfig) -> None:
+        super().__init__(config)
+        self.gain = nn.Parameter(torch.linspace(0.5, 1.5, config.size))
+
+    def forward(self, waveforms, lengths):
+        features = super().forward(waveforms, lengths)
+        return replace(features, values=features.values * self.gain)
+
+
+class GainOfStored(LearnedGain):
+    """Learns from the projections on, which are what is stored."""
+
+    @property
+    def stored_spec(self) -> StreamSpec:
+        return self.spec
+
+    def store(self, waveforms, lengths):
+        return PlainFrontend.forward(self, waveforms, lengths)
+
+    def finish(self, stored):
+        return replace(stored, values=stored.values * self.gain)
+
+    def forward(self, waveforms, lengths):
+        return self.finish(self.store(waveforms, lengths))
+
+
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
         ("frontend", PlainFrontend),
+        ("frontend", LearnedGain),
+        ("frontend", GainOfStored),
         ("conditioner", Rotate),
         ("conditioner", Halve),
         ("encoder", PlainEncoder),
@@ -274,6 +305,38 @@ class CoarseMapOnFineGrid(PlainEncoder):
         frames = super().forward(inputs).frames
         coarse = replace(frames, values=frames.values[:, ::4], lengths=(frames.lengths + 3) // 4)
         return Encoded(frames, attention={"coarse": coarse})
+
+
+# Stages
+
+
+@breaks("stages", "frontend", "stored before and after it has learnt")
+class StoresWhatLearns(GainOfStored):
+    def store(self, waveforms, lengths):
+        return LearnedGain.forward(self, waveforms, lengths)
+
+    def finish(self, stored):
+        return stored
+
+
+@breaks("stages", "frontend", "finished and computed whole")
+class FinishesTwice(GainOfStored):
+    def forward(self, waveforms, lengths):
+        return self.finish(super().forward(waveforms, lengths))
+
+
+@breaks("stages", "frontend", "the spec says")
+class StoresOnAnotherGrid(GainOfStored):
+    @property
+    def stored_spec(self) -> StreamSpec:
+        return StreamSpec(self.spec.size, FrameGrid(0.001, 0.0005))
+
+
+@breaks("stages", "frontend", "more frames of padding")
+class FinishesWithThePadding(GainOfStored):
+    def finish(self, stored):
+        mean = stored.values.mean(1, keepdim=True)
+        return super().finish(replace(stored, values=stored.values - mean))
 
 
 # Lengths
@@ -482,6 +545,12 @@ class Detached(PlainEncoder):
 class ThroughNumpy(PlainFrontend):
     def forward(self, waveforms, lengths):
         return super().forward(waveforms.detach(), lengths)
+
+
+@breaks("gradients", "frontend", "no gradient ever reaches gain")
+class ForgetsToLearn(GainOfStored):
+    def finish(self, stored):
+        return replace(stored, values=stored.values * self.gain.detach())
 
 
 @breaks("gradients", "frontend", "digital silence")

@@ -90,12 +90,15 @@ def test_the_kit_works_without_pytest():
     assert run.stdout.strip() == "kept"
 
 
-def test_the_part_in_the_plugin_page_keeps_every_law(sed_host):
+def test_the_parts_in_the_plugin_page_keep_every_law(sed_host):
     blocks = re.findall(r"```python\n(.*?)```", PLUGIN_PAGE.read_text("utf-8"), re.S)
     code = next(block for block in blocks if "class Loudness(" in block)
     space = {"__name__": "sed_loudness.frontend"}
     exec(compile(textwrap.dedent(code), "plugins.md", "exec"), space)
     check_part("frontend", space["Loudness"], host=sed_host)
+    further = next(block for block in blocks if "class WeighedLoudness(" in block)
+    exec(compile(textwrap.dedent(further), "plugins.md", "exec"), space)
+    check_part("frontend", space["WeighedLoudness"], host=sed_host)
 
 
 def test_every_check_is_in_the_plugin_page():

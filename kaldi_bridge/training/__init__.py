@@ -1,0 +1,1 @@
+"""Trains the acoustic model that comes with kaldi_bridge, on speech that anyone can make."""

@@ -1,0 +1,1 @@
+"""How well a phone classifier does on real speech."""

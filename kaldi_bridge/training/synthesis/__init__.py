@@ -1,0 +1,1 @@
+"""Who reads: flite and espeak-ng, with the time of every phone."""

@@ -1,0 +1,1 @@
+"""What is read aloud: endless, varied, plain English."""

@@ -1,0 +1,1 @@
+"""How readings are varied: voice, place, microphone, channel and what else sounds."""
