@@ -10,6 +10,7 @@ import numpy as np
 
 from sedsdk.config import read_model
 from sedsdk.evaluation import ClipCounts, EventCounts
+from sedsdk.files import write_atomically
 from sedsdk.training.reproduction.plan import Plan
 from sedsdk.training.reproduction.runs import Run
 
@@ -100,6 +101,6 @@ def finish(
     if test:
         return
     done = {"recipe": run.digest, "seconds": seconds, "parameters": parameters}
-    (folder / "result.json").write_text(json.dumps(done), encoding="utf-8")
+    write_atomically(folder / "result.json", json.dumps(done).encode())
     lines = ["epoch,train_loss,frame_average_precision,seconds", "1,1.0,0.4,30", "2,0.5,0.6,30"]
     (folder / "curves.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
